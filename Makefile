@@ -1,0 +1,55 @@
+# Everything a newcomer types. `make` alone tells what there is.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV := .uv/bin/uv
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
+	--no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test dev bench lint format lock clean
+
+help:  ## Tell what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/.installed  ## Only the environment, in .venv; needs Python 3.10+ with pip
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "storepipe needs Python 3.10 or newer; name one with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m pip install --quiet --no-warn-script-location --root-user-action=ignore \
+		--target .uv "uv==$(UV_VERSION)"
+
+.venv/.installed: requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
+	$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable .
+	@touch $@
+
+demo: install  ## All set-up, then the whole graph on a synthetic shop
+	$(BIN)/storepipe demo
+
+test: install  ## All set-up, then all tests
+	$(BIN)/python -m pytest --cov
+
+dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
+	$(BIN)/storepipe dev
+
+bench: install  ## The pipeline beside what its users would pick instead
+	$(BIN)/python -m storepipe_dagster_tests.bench
+
+lint: install  ## What CI holds the code to: ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install  ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: | $(UV)  ## Pin the newest versions that pyproject.toml allows
+	.uv/bin/$(LOCK) --upgrade
+
+clean:  ## Remove the environment and what tests leave; never the data
+	rm -rf .venv .uv .artifacts .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,15 @@
+"""storepipe: a Dagster asset graph from the Fake Store API to a Delta data lake.
+
+The rooms, in the order in which data flows through them:
+
+- ``layers.raw``         captures of the API, as it gave them
+- ``layers.mysql``       the captures loaded into database tables
+- ``layers.relational``  the tables extracted to Parquet
+- ``layers.trusted``     product prices, sales and rejected sales, by PySpark
+- ``layers.refined``     metrics by PySpark, and the report
+
+Services that every layer shares: ``resources`` (the API, the database, Spark), ``io_managers``
+(the lake and its file formats), ``settings``, ``partitions``, ``times``, ``columns``.
+Orchestration on top: ``definitions``, ``jobs``, ``schedules``, ``runs``, ``instance``, ``cli``.
+``store`` is an embedded Fake Store compatible server, for demos and tests.
+"""

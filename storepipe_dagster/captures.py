@@ -1,0 +1,85 @@
+"""A capture: the records of one answer of the API, sorted out by day, in little memory.
+
+A range of days comes in one answer and in any order; each day is kept as one file. Which records
+are good is decided in ``layers.raw``, how the files look in ``io_managers.capture_files``.
+"""
+
+import json
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import IO
+
+MEMORY_LIMIT = 16 * 2**20
+
+
+class Spool:
+    """Lists of one-line texts by key, in the order in which they came.
+
+    Beyond ``memory_limit`` characters they move to one temporary file without a name, which the
+    operating system drops with the process: a crash leaves nothing behind.
+    """
+
+    def __init__(self, memory_limit: int = MEMORY_LIMIT) -> None:
+        self.counts: Counter[Hashable] = Counter()
+        self._memory_limit = memory_limit
+        self._in_memory: dict[Hashable, list[str]] = defaultdict(list)
+        self._size = 0
+        self._file: IO[bytes] | None = None
+        self._spans: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
+
+    def append(self, key: Hashable, text: str) -> None:
+        """Add one text to those of a key."""
+        self._in_memory[key].append(text)
+        self.counts[key] += 1
+        self._size += len(text)
+        if self._size > self._memory_limit:
+            self._spill()
+
+    def texts(self, key: Hashable) -> Iterator[str]:
+        """The texts of a key, in order."""
+        if self._file is not None:
+            for start, length in self._spans[key]:
+                self._file.seek(start)
+                yield from self._file.read(length).decode().split("\n")
+        yield from self._in_memory.get(key, ())
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the spool
+        for key, texts in self._in_memory.items():
+            start = self._file.seek(0, 2)
+            self._spans[key].append((start, self._file.write("\n".join(texts).encode())))
+        self._in_memory.clear()
+        self._size = 0
+
+
+@dataclass
+class Capture:
+    """The records of one answer by partition: a day, or ``None`` where there are no days.
+
+    ``rejected`` holds records that break their contract, each with its reason.
+    """
+
+    captured_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    accepted: Spool = field(default_factory=Spool)
+    rejected: Spool = field(default_factory=Spool)
+    reasons: Counter[str] = field(default_factory=Counter)
+    unknown_fields: set[str] = field(default_factory=set)
+
+    def accept(self, partition: str | None, record: str) -> None:
+        """Keep a record as the API gave it."""
+        self.accepted.append(partition, record)
+
+    def reject(self, partition: str | None, record: str, reason: str) -> None:
+        """Set a record aside with the reason why."""
+        self.reasons[reason] += 1
+        self.rejected.append(partition, f'{{"reason": {json.dumps(reason)}, "record": {record}}}')
+
+    @property
+    def rejected_share(self) -> float:
+        """The rejected part of all records, in 0..1."""
+        rejected = self.rejected.counts.total()
+        return rejected / max(1, rejected + self.accepted.counts.total())

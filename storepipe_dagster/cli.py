@@ -1,0 +1,205 @@
+"""The commands; each reads its options, calls one thing and prints what came of it.
+
+Heavy modules are imported inside the commands, so that ``--help`` is quick.
+"""
+
+# ruff: noqa: PLC0415
+
+import csv
+import json
+import os
+import sys
+import time
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from storepipe_dagster.errors import UserError
+
+DAY = click.DateTime(["%Y-%m-%d"])
+WEBSERVER_PORT = 3000
+ROWS_AT_A_TIME = 10_000
+DEMO_CARTS, DEMO_DAYS, DEMO_SEED = 5000, 180, 1
+FIRST_DEMO_DAY = date(2020, 1, 1)  # SyntheticShop's
+
+carts_option = click.option(
+    "--carts", default=DEMO_CARTS, show_default=True, type=click.IntRange(min=0), help="Carts."
+)
+days_option = click.option(
+    "--days", default=DEMO_DAYS, show_default=True, type=click.IntRange(min=1), help="Days."
+)
+seed_option = click.option(
+    "--seed", default=DEMO_SEED, show_default=True, help="The same seed makes the same shop."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def storepipe() -> None:
+    """The store pipeline: from the Fake Store API to a data lake. Settings: see .env.example."""
+
+
+@storepipe.command()
+@carts_option
+@days_option
+@seed_option
+def demo(carts: int, days: int, seed: int) -> None:
+    """Run the whole graph on a synthetic shop, with no network."""
+    started = time.monotonic()
+    from storepipe_dagster.store.process import store_process
+
+    with store_process(carts=carts, days=days, seed=seed) as base_url:
+        os.environ["STOREPIPE_API_URL"] = base_url
+        _materialize(FIRST_DEMO_DAY, FIRST_DEMO_DAY + timedelta(days=days - 1), None)
+    from storepipe_dagster.settings import settings
+
+    lake = settings().lake
+    click.echo(f"\nThe lake is in {lake}. Look at it:")
+    click.echo(f"  the report      {lake / 'refined' / 'store_report' / 'index.html'}")
+    click.echo('  with SQL        storepipe sql "SELECT * FROM refined.sales_by_category"')
+    click.echo(f"  in Dagster      make dev, then http://127.0.0.1:{WEBSERVER_PORT}")
+    click.echo(f"Done in {time.monotonic() - started:.1f} s.")
+
+
+@storepipe.command()
+@click.option("--from", "first", type=DAY, required=True, help="First day, YYYY-MM-DD (UTC).")
+@click.option("--to", "last", type=DAY, required=True, help="Last day, included.")
+@click.option("--select", "selection", help="A Dagster asset selection; default: everything.")
+def run(first: datetime, last: datetime, selection: str | None) -> None:
+    """Materialise the graph, or a selection of it, for a range of days in one run."""
+    _materialize(first.date(), last.date(), selection)
+
+
+@storepipe.command()
+@click.argument("query")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the rows.",
+)
+def sql(query: str, form: str) -> None:
+    """Ask the lake with DuckDB SQL: schemas raw_relational, trusted and refined."""
+    import duckdb
+
+    from storepipe_dagster.io_managers.lake import Lake
+    from storepipe_dagster.resources.lake_sql import LakeSql
+    from storepipe_dagster.settings import settings
+
+    lake = Lake(root=str(settings().lake))
+    try:
+        with LakeSql(lake=lake).connect() as connection:
+            result = connection.sql(query)
+            if result is None:
+                raise click.ClickException("This statement has no rows to show; try a SELECT.")
+            _print(result, form)
+    except duckdb.Error as error:
+        hint = "" if settings().lake.exists() else f"\nThe lake {lake.root} is empty: make demo."
+        raise click.ClickException(f"{error}{hint}") from None
+
+
+@storepipe.command()
+@click.option("--port", default=8000, show_default=True, help="Port on 127.0.0.1; 0: a free one.")
+@carts_option
+@days_option
+@seed_option
+@click.option(
+    "--from-dir",
+    type=click.Path(path_type=Path),
+    help="Serve products.json, users.json and carts.json of this folder instead.",
+)
+def store(port: int, carts: int, days: int, seed: int, from_dir: Path | None) -> None:
+    """Serve a Fake Store compatible API until interrupted; prints its base URL first."""
+    from storepipe_dagster.store.server import serve_forever
+
+    serve_forever(_shop(carts, days, seed, from_dir), port=port)
+
+
+@storepipe.command()
+def dev() -> None:
+    """Start Dagster's webserver and daemon, on the history that the other commands write."""
+    from storepipe_dagster.instance import use_dagster_home
+    from storepipe_dagster.settings import settings
+
+    use_dagster_home(settings().dagster_home)
+    module, port = "storepipe_dagster.definitions", str(WEBSERVER_PORT)
+    command = ["dagster", "dev", "-m", module, "-h", "127.0.0.1", "-p", port]
+    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606
+
+
+def main() -> None:
+    """Run a command; a mistake of the user's ends in one message and exit code 1."""
+    try:
+        storepipe(prog_name="storepipe")
+    except UserError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def _materialize(first: date, last: date, selection: str | None) -> None:
+    from storepipe_dagster.instance import open_instance
+    from storepipe_dagster.settings import settings
+
+    started = time.monotonic()
+    home = settings().dagster_home
+    from storepipe_dagster.partitions import day_range
+
+    days = day_range(first, last)
+    from storepipe_dagster.runs import materialize, selected_assets
+
+    keys = selected_assets(selection)
+    plural = "assets" if len(keys) > 1 else "asset"
+    span = f"{days[0]} to {days[-1]} ({len(days)} days)" if len(days) > 1 else days[0]
+    click.echo(f"{len(keys)} {plural}, {span}, from {settings().storepipe_api_url}", err=True)
+    with open_instance(home) as instance:
+        progress = materialize(instance, days, keys, lambda line: click.echo(line, err=True))
+    if progress.problems:
+        raise RunFailedError("\n".join(progress.problems))
+    click.echo(f"{len(keys)} {plural} in 1 run: {time.monotonic() - started:.1f} s.")
+
+
+class RunFailedError(UserError):
+    """A run did not succeed, or a blocking check failed."""
+
+
+def _shop(carts: int, days: int, seed: int, from_dir: Path | None) -> Any:
+    if from_dir is not None:
+        from storepipe_dagster.store.folder import FolderShop
+
+        return FolderShop(from_dir)
+    from storepipe_dagster.store.synthetic import SyntheticShop
+
+    return SyntheticShop(carts=carts, days=days, seed=seed)
+
+
+def _print(result: Any, form: str) -> None:
+    if form == "table":
+        result.show(max_rows=ROWS_AT_A_TIME)
+        return
+    names = result.columns
+    rows = iter(lambda: result.fetchmany(ROWS_AT_A_TIME), [])
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        for some in rows:
+            writer.writerows(some)
+        return
+    separator = "["
+    for some in rows:
+        for row in some:
+            click.echo(f"{separator}{json.dumps(dict(zip(names, row, strict=True)), default=_plain)}")
+            separator = ","
+    click.echo("[]" if separator == "[" else "]")
+
+
+def _plain(value: Any) -> Any:
+    """JSON for what has none: numbers stay numbers, times are ISO 8601."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,22 @@
+"""How a Spark table's columns are declared and how a DataFrame is brought into that shape.
+
+The declarations themselves stand in each layer's `schemas.py`. No Dagster here.
+"""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - as in every PySpark text
+from pyspark.sql.types import DataType, StructField, StructType
+
+
+def column(name: str, data_type: DataType, description: str) -> StructField:
+    """Declare a nullable column; its description is kept in the metadata under "comment"."""
+    return StructField(name, data_type, nullable=True, metadata={"comment": description})
+
+
+def conform(df: DataFrame, schema: StructType) -> DataFrame:
+    """Select exactly the schema's columns, in its order and cast to its types.
+
+    A column that `df` lacks is the engine's error when the DataFrame is analysed; columns that
+    the schema lacks are dropped.
+    """
+    return df.select([F.col(field.name).cast(field.dataType).alias(field.name) for field in schema])

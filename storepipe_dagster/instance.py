@@ -1,0 +1,120 @@
+"""The Dagster instance of the laptop: its home, its configuration, and a quicker event log.
+
+Dagster's SQLite event log opens some ten connections and compiles some ten statements per event;
+a range of days in one run writes two events per asset and day, so a year took over a minute of
+nothing but logging. ``BatchingSqliteStorage`` keeps the same files and the same statements, and
+writes each batch that Dagster hands it (``DAGSTER_EVENT_BATCH_SIZE``) in one transaction.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+)
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+
+BUSY_TIMEOUT_SECONDS = 60
+BATCH_SIZE = 2000
+CONFIGURATION = """\
+# Written by storepipe when this file is missing; yours to change.
+storage:
+  custom:
+    module: storepipe_dagster.instance
+    class: BatchingSqliteStorage
+    config:
+      base_dir:
+        env: DAGSTER_HOME
+telemetry:
+  enabled: false
+"""
+
+
+class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
+    """Dagster's SQLite event log, with one engine per file and one transaction per batch."""
+
+    def __init__(self, base_dir: str) -> None:
+        self._engines: dict[str, Engine] = {}
+        self._held: dict[str, Connection] = {}
+        super().__init__(base_dir)
+        self._db_lock = threading.RLock()  # type: ignore[assignment]
+
+    def _engine(self, shard: str) -> Engine:
+        if shard not in self._engines:
+            engine = create_engine(
+                self.conn_string_for_shard(shard),
+                poolclass=NullPool,
+                connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
+            )
+            event.listen(engine, "connect", _commit_without_waiting_for_the_disk)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            self._engines[shard] = engine
+        return self._engines[shard]
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            if shard in self._held:
+                yield self._held[shard]
+            else:
+                with self._engine(shard).begin() as connection:
+                    yield connection
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events as ``store_event`` does, in one transaction per file."""
+        with self._db_lock, ExitStack() as transactions:
+            for shard in {INDEX_SHARD_NAME, *(entry.run_id for entry in events)}:
+                self._held[shard] = transactions.enter_context(self._connect(shard))
+                transactions.callback(self._held.pop, shard)
+            for entry in events:
+                self.store_event(entry)
+
+
+class BatchingSqliteStorage(DagsterSqliteStorage):
+    """Dagster's SQLite storage with the batching event log."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        event_log = self._event_log_storage
+        self._event_log_storage = BatchingSqliteEventLogStorage(event_log._base_dir)  # noqa: SLF001
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData, config_value: Any
+    ) -> "BatchingSqliteStorage":
+        """Build the storage from dagster.yaml."""
+        return cls.from_local(inst_data=inst_data, **config_value)
+
+
+def use_dagster_home(default: Path) -> None:
+    """Point Dagster at its home; unless DAGSTER_HOME names one, at ours, made if absent."""
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+    if "DAGSTER_HOME" not in os.environ:
+        default.mkdir(parents=True, exist_ok=True)
+        configuration = default / "dagster.yaml"
+        if not configuration.exists():
+            configuration.write_text(CONFIGURATION)
+        os.environ["DAGSTER_HOME"] = str(default)
+
+
+def open_instance(default_home: Path) -> dg.DagsterInstance:
+    """The instance that the commands and ``make dev`` share."""
+    use_dagster_home(default_home)
+    return dg.DagsterInstance.get()
+
+
+def _commit_without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
+    """In WAL mode a crash of the machine may lose the last commits but never corrupts the file."""
+    connection.execute("PRAGMA synchronous=NORMAL")

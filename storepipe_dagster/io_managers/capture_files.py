@@ -1,0 +1,132 @@
+"""Raw captures as JSON files, one per capture and day; append-only, the newest is the current one.
+
+Records that broke their contract stand beside their capture in ``<capture time>.rejected.json``.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from storepipe_dagster.captures import Capture
+from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, partition_column
+from storepipe_dagster.times import capture_stamp
+
+REJECTED = ".rejected.json"
+STAMP_IN_PATH = r"(\d{8}T\d{6}\.\d{6}Z)\.json$"
+SPARK_STAMP = "yyyyMMdd'T'HHmmss.SSSSSSX"
+
+
+@dataclass(frozen=True)
+class CapturedRecords:
+    """The records of the newest capture of a partition: a day, or ``None`` where there are none."""
+
+    day: str | None
+    records: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class CurrentCaptures:
+    """The newest capture of each partition, read one at a time as they are iterated over."""
+
+    paths: Mapping[str | None, str]
+    files: Any
+
+    def __iter__(self) -> Iterator[CapturedRecords]:
+        """Read the captures in the order of their days."""
+        for day, path in self.paths.items():
+            yield CapturedRecords(day, json.loads(self.files.cat_file(path)))
+
+
+class CaptureFilesIOManager(dg.ConfigurableIOManager):
+    """Writes a ``Capture``; reads the newest one lazily, day by day, or all of them into Spark.
+
+    An input annotated as a Spark ``DataFrame`` gets the whole history: one row per capture with
+    ``captured_at`` timestamp and ``content`` string, the text of the file.
+    """
+
+    lake: dg.ResourceDependency[Lake]
+    pyspark: dg.ResourceDependency[LazyPySparkResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: Capture) -> None:
+        """Write one file per partition asked for, the rejected records first."""
+        column = partition_column(context)
+        partitions = context.asset_partition_keys if column else [None]
+        for partition in partitions:
+            folder = self._folder(context.asset_key, column, partition)
+            path = self._free_path(folder, obj)
+            if obj.rejected.counts[partition]:
+                self._write(path.removesuffix(".json") + REJECTED, obj.rejected.texts(partition))
+            self._write(path, obj.accepted.texts(partition))
+            context.step_context.add_asset_metadata(
+                metadata={
+                    "dagster/row_count": obj.accepted.counts[partition],
+                    "rejected": obj.rejected.counts[partition],
+                    "path": dg.MetadataValue.path(path),
+                },
+                asset_key=context.asset_key,
+                partition_key=partition,
+            )
+
+    def load_input(self, context: dg.InputContext) -> CurrentCaptures | DataFrame:
+        """Read what ``handle_output`` wrote; raises ``MissingUpstreamError``."""
+        if context.dagster_type.typing_type is DataFrame:
+            return self._history(context.asset_key)
+        column = partition_column(context)
+        days = context.asset_partition_keys if column else [None]
+        newest = {day: self._newest(context.asset_key, column, day) for day in days}
+        current = {day: path for day, path in newest.items() if path is not None}
+        if missing := newest.keys() - current.keys():
+            raise MissingUpstreamError(context.asset_key, sorted(day for day in missing if day))
+        return CurrentCaptures(current, self.lake.files)
+
+    def _history(self, key: dg.AssetKey) -> DataFrame:
+        if not self._newest(key, None, None):
+            raise MissingUpstreamError(key)
+        files = (
+            self.pyspark.spark_session.read.format("binaryFile")
+            .option("pathGlobFilter", "*.json")
+            .load(self.lake.path(key))
+        )
+        stamp = F.regexp_extract("path", STAMP_IN_PATH, 1)
+        return files.where(stamp != "").select(
+            F.to_timestamp(stamp, SPARK_STAMP).alias("captured_at"),
+            F.col("content").cast("string").alias("content"),
+        )
+
+    def _folder(self, key: dg.AssetKey, column: str | None, day: str | None) -> str:
+        return self.lake.day_path(key, column, day) if column and day else self.lake.path(key)
+
+    def _free_path(self, folder: str, capture: Capture) -> str:
+        """A path that no earlier capture has, however close in time."""
+        time = capture.captured_at
+        while self.lake.files.exists(path := f"{folder}/{capture_stamp(time)}.json"):
+            time += timedelta(microseconds=1)
+        return path
+
+    def _newest(self, key: dg.AssetKey, column: str | None, day: str | None) -> str | None:
+        folder = self._folder(key, column, day)
+        if not self.lake.files.exists(folder):
+            return None
+        names = (path.rsplit("/", 1)[-1] for path in self.lake.files.ls(folder, detail=False))
+        captures = (
+            name
+            for name in names
+            if name.endswith(".json") and not name.endswith(REJECTED) and not name.startswith(".")
+        )
+        newest = max(captures, default=None)
+        return newest and f"{folder}/{newest}"
+
+    def _write(self, path: str, texts: Iterable[str]) -> None:
+        with self.lake.write(path) as file:
+            separator = b"[\n"
+            for text in texts:
+                file.write(separator + text.encode())
+                separator = b",\n"
+            file.write(b"[]\n" if separator == b"[\n" else b"\n]\n")

@@ -1,0 +1,169 @@
+"""Delta tables: written by Spark, described from their transaction log.
+
+A write replaces exactly the days it was asked for, or the whole table, in one commit. Sail
+(pysail 0.7) ignores dynamic partition overwrite, lets ``replaceWhere`` take rows outside of its
+condition, and cannot use it on a table that is not there yet; hence the guard column and the
+creation by delta-rs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import deltalake
+import pyarrow as pa
+import pyarrow.compute as pc
+import tenacity
+from dagster_pyspark import LazyPySparkResource
+from deltalake.exceptions import CommitFailedError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from storepipe_dagster.asset_metadata import COLUMN_SCHEMA, preview
+from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, partition_column
+
+PREVIEW_ROWS = 5
+COMMIT_TRIES = 6
+CONFLICTS = ("Failed to commit transaction", "Concurrent", "DELTA_CONCURRENT")
+
+
+class SchemaMismatchError(Exception):
+    """A DataFrame is not what the asset's contract declares; the message names the columns."""
+
+
+class DeltaIOManager(dg.ConfigurableIOManager):
+    """Writes Spark DataFrames; reads them into Spark, or into Arrow where the input says so."""
+
+    lake: dg.ResourceDependency[Lake]
+    pyspark: dg.ResourceDependency[LazyPySparkResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
+        """Replace the days asked for, or the table; other days and versions are not touched."""
+        path = self.lake.path(context.asset_key)
+        contract: dg.TableSchema = context.definition_metadata[COLUMN_SCHEMA]
+        schema = _checked(context.asset_key, obj.schema, contract)
+        column = partition_column(context)
+        days = list(context.asset_partition_keys) if column else []
+        if column:
+            obj = obj.withColumn(column, _guarded(column, days))
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_conflict),
+            stop=tenacity.stop_after_attempt(COMMIT_TRIES),
+            wait=tenacity.wait_random_exponential(0.2, 10),
+            reraise=True,
+        ):
+            with attempt:
+                deltalake.DeltaTable.create(
+                    path,
+                    schema=deltalake.Schema.from_json(schema.json()),
+                    partition_by=[column] if column else None,
+                    mode="ignore",
+                )
+                writer = obj.write.format("delta").mode("overwrite")
+                if column:
+                    writer = writer.option("replaceWhere", _condition(column, days))
+                writer.save(path)
+        self._describe(context, path, contract, column, days)
+
+    def load_input(self, context: dg.InputContext) -> DataFrame | pa.Table:
+        """Read the table, or its days asked for; raises ``MissingUpstreamError``."""
+        path = self.lake.path(context.asset_key)
+        if not deltalake.DeltaTable.is_deltatable(path):
+            raise MissingUpstreamError(context.asset_key)
+        if context.dagster_type.typing_type is pa.Table:
+            return deltalake.DeltaTable(path).to_pyarrow_table()
+        table = self.pyspark.spark_session.read.format("delta").load(path)
+        column = partition_column(context)
+        if column and context.has_asset_partitions and context.asset_partition_keys:
+            return table.where(_condition(column, list(context.asset_partition_keys)))
+        return table
+
+    def _describe(
+        self,
+        context: dg.OutputContext,
+        path: str,
+        contract: dg.TableSchema,
+        column: str | None,
+        days: Sequence[str],
+    ) -> None:
+        """Row counts and sizes from the transaction log, and a preview of the newest rows."""
+        table = deltalake.DeltaTable(path)
+        files = pa.table(table.get_add_actions(flatten=True))
+        common = {"delta_version": table.version(), "path": dg.MetadataValue.path(path)}
+        if not column:
+            context.add_output_metadata(common | _sizes(files) | _preview(table, contract))
+            return
+        by_day = _split_by_day(files, column)
+        with_rows = [day for day in days if day in by_day]
+        for day in days:
+            metadata = common | _sizes(by_day.get(day, files.slice(0, 0)))
+            if with_rows and day == with_rows[-1]:
+                metadata |= _preview(table, contract, [(column, "=", day)])
+            context.step_context.add_asset_metadata(
+                metadata=metadata, asset_key=context.asset_key, partition_key=day
+            )
+
+
+def _checked(key: dg.AssetKey, schema: T.StructType, contract: dg.TableSchema) -> T.StructType:
+    """The schema with the contract's comments; columns, types and order must be the contract's."""
+    found = [(field.name, field.dataType.simpleString()) for field in schema.fields]
+    declared = [(column.name, column.type) for column in contract.columns]
+    if found != declared:
+        differing = sorted({name for name, _ in set(found) ^ set(declared)}) or ["the order"]
+        raise SchemaMismatchError(
+            f"{key.to_user_string()} differs from its contract in {', '.join(differing)}: "
+            f"it has {found}, the contract says {declared}. Let its transform end with conform()."
+        )
+    return T.StructType(
+        [
+            T.StructField(field.name, field.dataType, True, {"comment": column.description})
+            for field, column in zip(schema.fields, contract.columns, strict=True)
+        ]
+    )
+
+
+def _condition(column: str, days: Sequence[str]) -> str:
+    return f"{column} >= '{min(days)}' AND {column} <= '{max(days)}'"
+
+
+def _guarded(column: str, days: Sequence[str]) -> Column:
+    """The date column, failing the write at a row outside of the days it may replace."""
+    value = F.col(column)
+    inside = value.between(F.lit(min(days)).cast("date"), F.lit(max(days)).cast("date"))
+    outside = F.concat(
+        F.lit(f"A row is outside of the days asked for, {min(days)} to {max(days)}: {column} = "),
+        F.coalesce(value.cast("string"), F.lit("null")),
+    )
+    return F.when(inside, value).otherwise(F.raise_error(outside).cast("date"))
+
+
+def _is_conflict(error: BaseException) -> bool:
+    return isinstance(error, PySparkException | CommitFailedError) and any(
+        sign in str(error) for sign in CONFLICTS
+    )
+
+
+def _split_by_day(files: pa.Table, column: str) -> dict[str, pa.Table]:
+    days = files.column(f"partition.{column}")
+    return {
+        value.as_py().isoformat(): files.filter(pc.equal(days, value)) for value in days.unique()
+    }
+
+
+def _sizes(files: pa.Table) -> dict[str, Any]:
+    return {
+        "dagster/row_count": pc.sum(files["num_records"]).as_py() or 0,
+        "size_bytes": pc.sum(files["size_bytes"]).as_py() or 0,
+        "files": files.num_rows,
+    }
+
+
+def _preview(
+    table: deltalake.DeltaTable,
+    contract: dg.TableSchema,
+    partitions: list[tuple[str, str, str]] | None = None,
+) -> dict[str, Any]:
+    rows = table.to_pyarrow_dataset(partitions=partitions).head(PREVIEW_ROWS).to_pylist()
+    return {"preview": preview(rows, contract)} if rows else {}

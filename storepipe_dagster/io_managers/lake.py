@@ -1,0 +1,77 @@
+"""The lake: paths of artifacts, and writes that readers see whole or not at all.
+
+File formats live in the modules beside this one. Key = ``zone/…/table``, so a path is
+``<root>/<zone>/<rest>``, and the folder of a day ``<root>/<zone>/<rest>/<column>=YYYY-MM-DD``.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import IO, Any
+
+import dagster as dg
+import fsspec
+
+from storepipe_dagster.errors import UserError
+
+PARTITION_COLUMN = "partition_expr"  # Dagster's name for it in an asset's metadata
+
+
+class MissingUpstreamError(UserError):
+    """An asset was asked for before what it is made of; the message says what to materialise."""
+
+    def __init__(self, key: dg.AssetKey, days: Sequence[str] = ()) -> None:
+        name = key.to_user_string()
+        when = f" for {_shortened(days)}" if days else ""
+        span = f"--from {days[0]} --to {days[-1]}" if days else "--from DATE --to DATE"
+        super().__init__(
+            f"{name} has nothing in the lake{when}. Materialise it first, for example with: "
+            f"storepipe run {span} --select '+key:\"{name}\"'"
+        )
+
+
+class Lake(dg.ConfigurableResource[Any]):
+    """A folder, or anything else that fsspec reaches, that keeps the artifacts."""
+
+    root: str
+
+    @cached_property
+    def files(self) -> Any:
+        """The fsspec filesystem of the lake."""
+        # A listing kept from an earlier step would hide what this run has written since.
+        return fsspec.core.url_to_fs(self.root, use_listings_cache=False)[0]
+
+    def path(self, key: dg.AssetKey, *rest: str) -> str:
+        """Where an asset is kept, or a part of it."""
+        return "/".join([self.root, *key.path, *rest])
+
+    def day_path(self, key: dg.AssetKey, column: str, day: str, *rest: str) -> str:
+        """Where one day of a partitioned asset is kept."""
+        return self.path(key, f"{column}={day}", *rest)
+
+    @contextmanager
+    def write(self, path: str) -> Iterator[IO[bytes]]:
+        """Open a file for writing that takes its name only once it is whole."""
+        folder, name = path.rsplit("/", 1)
+        unfinished = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        self.files.makedirs(folder, exist_ok=True)
+        try:
+            with self.files.open(unfinished, "wb") as file:
+                yield file
+            self.files.mv(unfinished, path)
+        except BaseException:
+            if self.files.exists(unfinished):
+                self.files.rm_file(unfinished)
+            raise
+
+
+def partition_column(context: dg.InputContext | dg.OutputContext) -> str | None:
+    """The column that an asset is partitioned by, from its metadata."""
+    upstream = context.upstream_output if isinstance(context, dg.InputContext) else context
+    return (upstream.definition_metadata if upstream else {}).get(PARTITION_COLUMN)
+
+
+def _shortened(days: Sequence[str]) -> str:
+    shown = ", ".join(days[:3])
+    return shown if len(days) <= 3 else f"{shown} and {len(days) - 3} more days"  # noqa: PLR2004

@@ -1,0 +1,1 @@
+"""The captures as database tables."""

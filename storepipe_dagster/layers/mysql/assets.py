@@ -1,0 +1,110 @@
+"""The captures, loaded into database tables."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from storepipe_dagster.asset_metadata import OWNERS, columns_of
+from storepipe_dagster.io_managers.capture_files import CurrentCaptures
+from storepipe_dagster.layers.mysql import schemas
+from storepipe_dagster.layers.mysql.checks import compared, every_captured_record_is_loaded
+from storepipe_dagster.layers.mysql.transforms import Row, cart_rows, product_rows, user_rows
+from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.resources.database import Database
+
+PRODUCTS, USERS = ["mysql", "products"], ["mysql", "users"]
+CART_TABLES = {("mysql", table.name): table for table in (schemas.CARTS, schemas.CART_ITEMS)}
+
+
+@dg.asset(
+    key=PRODUCTS,
+    ins={"captures": dg.AssetIn(["raw", "products"])},
+    group_name="mysql",
+    kinds={"mysql"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.PRODUCTS),
+    check_specs=[every_captured_record_is_loaded(PRODUCTS)],
+)
+def mysql_products(
+    captures: CurrentCaptures, database: Database
+) -> dg.MaterializeResult:
+    """Every product ever captured, as last captured; a delisted one stays."""
+    return _upserted(captures, product_rows, database, schemas.PRODUCTS)
+
+
+@dg.asset(
+    key=USERS,
+    ins={"captures": dg.AssetIn(["raw", "users"])},
+    group_name="mysql",
+    kinds={"mysql"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.USERS),
+    check_specs=[every_captured_record_is_loaded(USERS)],
+)
+def mysql_users(
+    captures: CurrentCaptures, database: Database
+) -> dg.MaterializeResult:
+    """Every user ever captured, as last captured. Personal data stops here and in the extract."""
+    return _upserted(captures, user_rows, database, schemas.USERS)
+
+
+@dg.multi_asset(
+    name="mysql_carts",
+    specs=[
+        dg.AssetSpec(
+            key,
+            deps=[["raw", "carts"]],
+            group_name="mysql",
+            kinds={"mysql"},
+            owners=OWNERS,
+            description=table.comment,
+            metadata=columns_of(table),
+        )
+        for key, table in CART_TABLES.items()
+    ],
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+    ins={"captures": dg.AssetIn(["raw", "carts"])},
+    check_specs=[every_captured_record_is_loaded(key) for key in CART_TABLES],
+)
+def mysql_carts(
+    context: dg.AssetExecutionContext, captures: CurrentCaptures, database: Database
+) -> tuple[dg.MaterializeResult, dg.MaterializeResult]:
+    """Carts and their lines; each day of both replaced in one transaction."""
+    captured: Counter[sa.Table] = Counter()
+    loaded: Counter[sa.Table] = Counter()
+    for capture in captures:
+        carts, items = cart_rows(capture.records)
+        rows = {schemas.CARTS: carts, schemas.CART_ITEMS: items}
+        in_table = database.replace_day(str(capture.day), "cart_date", rows)
+        for key, table in CART_TABLES.items():
+            captured[table] += len(rows[table])
+            loaded[table] += in_table[table]
+            metadata = {"dagster/row_count": in_table[table]}
+            context.add_asset_metadata(metadata, key, partition_key=capture.day)
+    carts_result, items_result = (
+        dg.MaterializeResult(
+            asset_key=key,
+            check_results=[compared(key, captured=captured[table], loaded=loaded[table])],
+        )
+        for key, table in CART_TABLES.items()
+    )
+    return carts_result, items_result
+
+
+def _upserted(
+    captures: CurrentCaptures,
+    rows_of: Callable[[Iterable[Any]], list[Row]],
+    database: Database,
+    table: sa.Table,
+) -> dg.MaterializeResult:
+    rows = [row for capture in captures for row in rows_of(capture.records)]
+    captured = {row[0] for row in rows}
+    in_table = database.upsert(table, rows)
+    check = compared(["mysql", table.name], captured=len(captured), loaded=in_table, at_least=True)
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": in_table, "captured": len(captured)}, check_results=[check]
+    )

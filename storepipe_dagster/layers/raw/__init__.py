@@ -1,0 +1,1 @@
+"""Captures of the store API, kept as it gave them, with passwords removed."""

@@ -1,0 +1,36 @@
+"""Checks on captures, made while capturing so that nothing downstream starts on a bad one."""
+
+import dagster as dg
+
+from storepipe_dagster.captures import Capture
+
+FEW_REJECTED = "few_records_are_rejected"
+
+
+def few_records_are_rejected(key: list[str]) -> dg.AssetCheckSpec:
+    """The blocking check that each capture carries."""
+    return dg.AssetCheckSpec(
+        FEW_REJECTED,
+        asset=dg.AssetKey(key),
+        blocking=True,
+        description="At most max_rejected_share of the records break their contract.",
+    )
+
+
+def judged(capture: Capture, max_rejected_share: float) -> dg.AssetCheckResult:
+    """Whether few enough records were rejected."""
+    share = capture.rejected_share
+    return dg.AssetCheckResult(
+        check_name=FEW_REJECTED,
+        passed=share <= max_rejected_share,
+        description=(
+            f"{capture.rejected.counts.total()} of "
+            f"{capture.rejected.counts.total() + capture.accepted.counts.total()} records break "
+            f"their contract ({share:.1%}; at most {max_rejected_share:.1%} are let pass). "
+            "They stand in the .rejected.json file beside the capture, each with its reason."
+        ),
+        metadata={
+            "rejected_share": share,
+            "reasons": dg.MetadataValue.json(dict(capture.reasons.most_common(20))),
+        },
+    )

@@ -1,0 +1,122 @@
+"""The record contracts of the API: what a record must have to go on.
+
+Missing or null ids of a cart's user and products, and missing quantities, pass: those lines are
+rejected one by one in ``trusted``, with a reason, so that they do not take the cart with them.
+Fields that no model names are kept and reported.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from storepipe_dagster.times import utc_time
+
+LARGEST_PRICE = 10**10  # exclusive: decimal(12,2)
+
+
+def _is_time(text: str) -> str:
+    try:
+        utc_time(text)
+    except (ValueError, OverflowError):
+        raise ValueError("should be an ISO 8601 time") from None
+    return text
+
+
+Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Quantity = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Price = Annotated[float, Field(gt=-LARGEST_PRICE, lt=LARGEST_PRICE)]
+Time = Annotated[str, AfterValidator(_is_time)]
+
+
+class Record(BaseModel):
+    """A JSON object: JSON's own types, nothing guessed from strings."""
+
+    model_config = ConfigDict(
+        strict=True, extra="allow", hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    def unknown_fields(self) -> set[str]:
+        """Names of the fields that the contract does not know, with dots for nesting."""
+        unknown = set(self.__pydantic_extra__ or ())
+        for name, value in self.__dict__.items():
+            for part in value if isinstance(value, list) else (value,):
+                if isinstance(part, Record):
+                    unknown |= {f"{name}.{inner}" for inner in part.unknown_fields()}
+        return unknown
+
+
+PERSONAL = {"personal_data": True}
+
+
+class Rating(Record):
+    """How buyers rated a product."""
+
+    rate: float | None = None
+    count: Id | None = None
+
+
+class Product(Record):
+    """An element of ``GET /products``; a negative or missing price is judged with its sales."""
+
+    id: Id = Field(description="Id")
+    title: str = Field(description="Title")
+    category: str = Field(description="Category")
+    price: Price | None = Field(default=None, description="Price of one unit")
+    description: str | None = Field(default=None, description="Description")
+    image: str | None = Field(default=None, description="Address of the picture")
+    rating: Rating | None = Field(default=None, description="Mean and number of ratings")
+
+
+class Geolocation(Record):
+    """Where an address lies; strings in the API."""
+
+    lat: str | float | None = None
+    long: str | float | None = None
+
+
+class Address(Record):
+    """A user's address."""
+
+    city: str | None = None
+    street: str | None = None
+    number: int | str | None = None
+    zipcode: str | None = None
+    geolocation: Geolocation | None = None
+
+
+class Name(Record):
+    """A user's name."""
+
+    firstname: str | None = None
+    lastname: str | None = None
+
+
+class User(Record):
+    """An element of ``GET /users``, without the password."""
+
+    id: Id = Field(description="Id")
+    email: str | None = Field(default=None, description="E-mail", json_schema_extra=PERSONAL)
+    username: str | None = Field(default=None, description="Login", json_schema_extra=PERSONAL)
+    name: Name | None = Field(default=None, description="Name", json_schema_extra=PERSONAL)
+    phone: str | None = Field(default=None, description="Telephone", json_schema_extra=PERSONAL)
+    address: Address | None = Field(
+        default=None, description="City, street and location", json_schema_extra=PERSONAL
+    )
+    version: Any = Field(default=None, alias="__v", description="Version of the record")
+
+
+class Line(Record):
+    """A product in a cart."""
+
+    product_id: Id | None = Field(default=None, alias="productId")
+    quantity: Quantity | None = None
+
+
+class Cart(Record):
+    """An element of ``GET /carts``."""
+
+    id: Id = Field(description="Id")
+    user_id: Id | None = Field(default=None, alias="userId", description="The buyer")
+    date: Time = Field(description="When, ISO 8601")
+    products: list[Line] = Field(description="The lines: product and quantity, in order")
+    version: Any = Field(default=None, alias="__v", description="Version of the record")

@@ -1,0 +1,1 @@
+"""The refined layer: the figures that people read, all computed from `trusted/sales`."""

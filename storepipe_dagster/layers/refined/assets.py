@@ -1,0 +1,168 @@
+"""The metrics of the shop, computed from trusted sales, and the report on them.
+
+Each asset is one transform; where it runs is decided in ``resources.deployments``.
+"""
+
+from dataclasses import fields
+
+import dagster as dg
+import pyarrow as pa
+from pydantic import Field
+from pyspark.sql import DataFrame
+
+from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture
+from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
+from storepipe_dagster.layers.refined import report, schemas, transforms
+from storepipe_dagster.layers.refined.report import RefinedTables, chart_svg, charts
+from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+
+SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
+
+
+@dg.asset(
+    key=["refined", "sales_by_day"],
+    ins=SALES,
+    group_name="refined",
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+    io_manager_key="delta",
+    required_resource_keys={"step_launcher"},
+    kinds={"pyspark", "deltalake"},
+    owners=OWNERS,
+    metadata={PARTITION_COLUMN: "sale_date", **columns_of(schemas.SALES_BY_DAY)},
+)
+def sales_by_day(sales: DataFrame) -> DataFrame:
+    """Each day's sales."""
+    return transforms.sales_by_day(sales)
+
+
+@dg.asset(
+    key=["refined", "sales_by_category"],
+    ins=SALES,
+    group_name="refined",
+    io_manager_key="delta",
+    required_resource_keys={"step_launcher"},
+    kinds={"pyspark", "deltalake"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.SALES_BY_CATEGORY),
+)
+def sales_by_category(sales: DataFrame) -> DataFrame:
+    """All sales by category, with each category's share of the revenue."""
+    return transforms.sales_by_category(sales)
+
+
+@dg.asset(
+    key=["refined", "sales_by_product"],
+    ins=SALES,
+    group_name="refined",
+    io_manager_key="delta",
+    required_resource_keys={"step_launcher"},
+    kinds={"pyspark", "deltalake"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.SALES_BY_PRODUCT),
+)
+def sales_by_product(sales: DataFrame) -> DataFrame:
+    """All sales by product, ranked by revenue, with ABC classes."""
+    return transforms.sales_by_product(sales)
+
+
+@dg.asset(
+    key=["refined", "sales_by_city"],
+    ins=SALES,
+    group_name="refined",
+    io_manager_key="delta",
+    required_resource_keys={"step_launcher"},
+    kinds={"pyspark", "deltalake"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.SALES_BY_CITY),
+)
+def sales_by_city(sales: DataFrame) -> DataFrame:
+    """All sales by the buyers' city."""
+    return transforms.sales_by_city(sales)
+
+
+@dg.asset(
+    key=["refined", "customer_segments"],
+    ins=SALES,
+    group_name="refined",
+    io_manager_key="delta",
+    required_resource_keys={"step_launcher"},
+    kinds={"pyspark", "deltalake"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.CUSTOMER_SEGMENTS),
+)
+def customer_segments(sales: DataFrame) -> DataFrame:
+    """Customers by recency, frequency and monetary value of their carts."""
+    return transforms.customer_segments(sales)
+
+
+@dg.asset(
+    key=["refined", "customer_cohorts"],
+    ins=SALES,
+    group_name="refined",
+    io_manager_key="delta",
+    required_resource_keys={"step_launcher"},
+    kinds={"pyspark", "deltalake"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.CUSTOMER_COHORTS),
+)
+def customer_cohorts(sales: DataFrame) -> DataFrame:
+    """How many customers of each month of first sale came back, by month."""
+    return transforms.customer_cohorts(sales)
+
+
+class AffinityConfig(dg.Config):
+    """Which pairs are worth a row."""
+
+    min_carts_together: int = Field(
+        default=2, ge=1, description="In how many carts a pair must stand together."
+    )
+
+
+@dg.asset(
+    key=["refined", "product_affinity"],
+    ins=SALES,
+    group_name="refined",
+    io_manager_key="delta",
+    required_resource_keys={"step_launcher"},
+    kinds={"pyspark", "deltalake"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.PRODUCT_AFFINITY),
+)
+def product_affinity(config: AffinityConfig, sales: DataFrame) -> DataFrame:
+    """Pairs of products that stand in the same carts, more or less often than by chance."""
+    return transforms.product_affinity(sales, config.min_carts_together)
+
+
+@dg.asset(
+    key=["refined", "store_report"],
+    ins={table.name: dg.AssetIn(["refined", table.name]) for table in fields(RefinedTables)},
+    group_name="refined",
+    io_manager_key="pages",
+    kinds={"html"},
+    owners=OWNERS,
+)
+def store_report(
+    context: dg.AssetExecutionContext,
+    sales_by_day: pa.Table,
+    sales_by_category: pa.Table,
+    sales_by_product: pa.Table,
+    sales_by_city: pa.Table,
+    customer_segments: pa.Table,
+    customer_cohorts: pa.Table,
+    product_affinity: pa.Table,
+) -> str:
+    """The report for the shop's owner: one HTML page with charts, readable without a network."""
+    tables = RefinedTables(
+        sales_by_day,
+        sales_by_category,
+        sales_by_product,
+        sales_by_city,
+        customer_segments,
+        customer_cohorts,
+        product_affinity,
+    )
+    context.add_output_metadata(
+        {name: picture(chart_svg(chart)) for name, chart in charts(tables).items()}
+    )
+    return report.store_report(tables)

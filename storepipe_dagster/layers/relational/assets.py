@@ -1,0 +1,78 @@
+"""The database tables, extracted to Parquet."""
+
+import dagster as dg
+import pyarrow as pa
+
+from storepipe_dagster.asset_metadata import OWNERS, columns_of
+from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
+from storepipe_dagster.layers.relational import schemas
+from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.resources.database import Database
+
+CART_KEY = ["cart_date", "cart_id", "occurrence"]
+
+
+@dg.asset(
+    key=["raw", "relational", "products"],
+    deps=[["mysql", "products"]],
+    group_name="relational",
+    io_manager_key="parquet",
+    kinds={"parquet"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.PRODUCTS),
+)
+def relational_products(database: Database) -> pa.RecordBatchReader:
+    """Every product of the database; a product is known when it stands here."""
+    return database.read("products", schemas.PRODUCTS, ["product_id"])
+
+
+@dg.asset(
+    key=["raw", "relational", "users"],
+    deps=[["mysql", "users"]],
+    group_name="relational",
+    io_manager_key="parquet",
+    kinds={"parquet"},
+    owners=OWNERS,
+    metadata=columns_of(schemas.USERS),
+)
+def relational_users(database: Database) -> pa.RecordBatchReader:
+    """Every user of the database. Personal data goes no further than this."""
+    return database.read("users", schemas.USERS, ["user_id"])
+
+
+@dg.asset(
+    key=["raw", "relational", "carts"],
+    deps=[["mysql", "carts"]],
+    group_name="relational",
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+    io_manager_key="parquet",
+    kinds={"parquet"},
+    owners=OWNERS,
+    metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CARTS)},
+)
+def relational_carts(
+    context: dg.AssetExecutionContext, database: Database
+) -> pa.RecordBatchReader:
+    """The carts of each day, one file per day."""
+    days = ("cart_date", context.partition_keys)
+    return database.read("carts", schemas.CARTS, CART_KEY, days)
+
+
+@dg.asset(
+    key=["raw", "relational", "cart_items"],
+    deps=[["mysql", "cart_items"]],
+    group_name="relational",
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+    io_manager_key="parquet",
+    kinds={"parquet"},
+    owners=OWNERS,
+    metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CART_ITEMS)},
+)
+def relational_cart_items(
+    context: dg.AssetExecutionContext, database: Database
+) -> pa.RecordBatchReader:
+    """The lines of the carts of each day, one file per day."""
+    days = ("cart_date", context.partition_keys)
+    return database.read("cart_items", schemas.CART_ITEMS, [*CART_KEY, "line_number"], days)

@@ -1,0 +1,101 @@
+"""Checks on trusted tables: no cart line disappears, none is there twice, no money is negative."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from storepipe_dagster.layers.trusted.schemas import REJECTION_REASONS
+from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
+
+PRODUCT_PRICES = dg.AssetKey(["trusted", "product_prices"])
+SALES = dg.AssetKey(["trusted", "sales"])
+REJECTED_SALES = dg.AssetKey(["trusted", "rejected_sales"])
+
+# Each query gives the rows that break the rule, and some of them to look at.
+UNRECONCILED_DAYS = """
+    WITH captured AS (
+        SELECT cart_date AS day, count(*) AS lines FROM raw_relational.cart_items
+        WHERE cart_date BETWEEN $first AND $last GROUP BY 1
+    ), sold AS (
+        SELECT sale_date AS day, count(*) AS lines FROM trusted.sales
+        WHERE sale_date BETWEEN $first AND $last GROUP BY 1
+    ), rejected AS (
+        SELECT sale_date AS day, count(*) AS lines FROM trusted.rejected_sales
+        WHERE sale_date BETWEEN $first AND $last GROUP BY 1
+    )
+    SELECT day, coalesce(captured.lines, 0) AS captured, coalesce(sold.lines, 0) AS sold,
+        coalesce(rejected.lines, 0) AS rejected
+    FROM captured FULL JOIN sold USING (day) FULL JOIN rejected USING (day)
+    WHERE coalesce(captured.lines, 0) != coalesce(sold.lines, 0) + coalesce(rejected.lines, 0)
+    ORDER BY day
+"""
+LINES_SOLD_TWICE = """
+    SELECT sale_date, cart_id, line_number, count(*) AS times FROM trusted.sales
+    WHERE sale_date BETWEEN $first AND $last
+    GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL
+"""
+WRONG_REVENUES = """
+    SELECT sale_date, cart_id, line_number, unit_price, quantity, revenue FROM trusted.sales
+    WHERE sale_date BETWEEN $first AND $last
+        AND (unit_price >= 0 AND quantity > 0 AND revenue = unit_price * quantity) IS NOT TRUE
+    ORDER BY ALL
+"""
+UNKNOWN_REASONS = """
+    SELECT reason, count(*) AS lines FROM trusted.rejected_sales
+    WHERE sale_date BETWEEN $first AND $last AND (list_contains($reasons, reason)) IS NOT TRUE
+    GROUP BY ALL ORDER BY ALL
+"""
+OVERLAPPING_PERIODS = """
+    SELECT product_id, valid_from, valid_to, next_from FROM (
+        SELECT *, lead(coalesce(valid_from, '-infinity'::TIMESTAMPTZ)) OVER product AS next_from,
+            row_number() OVER product AS period
+        FROM trusted.product_prices
+        WINDOW product AS (PARTITION BY product_id ORDER BY valid_from NULLS FIRST)
+    )
+    WHERE (period = 1) != (valid_from IS NULL) OR valid_to IS DISTINCT FROM next_from
+        OR valid_from >= valid_to
+    ORDER BY ALL
+"""
+NEGATIVE_PRICES = """
+    SELECT product_id, valid_from, unit_price FROM trusted.product_prices
+    WHERE unit_price < 0 ORDER BY ALL
+"""
+
+RULES = {
+    (SALES, "every_captured_line_is_sold_or_rejected"): UNRECONCILED_DAYS,
+    (SALES, "every_line_is_sold_once"): LINES_SOLD_TWICE,
+    (SALES, "revenue_is_price_times_quantity_and_never_negative"): WRONG_REVENUES,
+    (REJECTED_SALES, "every_rejected_line_has_a_known_reason"): UNKNOWN_REASONS,
+    (PRODUCT_PRICES, "every_moment_has_one_price"): OVERLAPPING_PERIODS,
+    (PRODUCT_PRICES, "no_price_is_negative"): NEGATIVE_PRICES,
+}
+
+
+@dg.multi_asset_check(
+    name="trusted_checks",
+    specs=[
+        dg.AssetCheckSpec(
+            name,
+            asset=key,
+            blocking=True,
+            partitions_def=None if key == PRODUCT_PRICES else DAYS,
+            additional_deps=[REJECTED_SALES] if query == UNRECONCILED_DAYS else None,
+        )
+        for (key, name), query in RULES.items()
+    ],
+    can_subset=True,
+)
+def trusted_checks(
+    context: dg.AssetCheckExecutionContext, lake_sql: LakeSql
+) -> Iterator[dg.AssetCheckResult]:
+    """The contract's rules on prices, sales and rejected sales, for the days of the run."""
+    selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+    with lake_sql.connect() as lake:
+        for rule, query in RULES.items():
+            if rule not in selected:
+                continue
+            wanted = {} if rule[0] == PRODUCT_PRICES else day_bounds(context.partition_keys)
+            if query == UNKNOWN_REASONS:
+                wanted["reasons"] = list(REJECTION_REASONS)
+            yield no_rows(lake, rule, query, wanted)

@@ -1,0 +1,39 @@
+"""The day partitions that carts and everything computed per day share."""
+
+import warnings
+from datetime import date
+
+import dagster as dg
+
+from storepipe_dagster.errors import UserError
+from storepipe_dagster.settings import settings
+
+# Dagster calls these two beta; its version is pinned, and our tests use both.
+warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
+warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheck", dg.PreviewWarning)
+
+DAYS = dg.DailyPartitionsDefinition(start_date=settings().storepipe_start_date.isoformat())
+SINGLE_RUN = dg.BackfillPolicy.single_run()
+
+
+class DaysError(UserError):
+    """The days that were asked for do not exist as partitions."""
+
+
+def day_range(first: date, last: date) -> list[str]:
+    """The partition keys of a closed range of days; raises ``DaysError``."""
+    if last < first:
+        raise DaysError(f"The range ends before it starts: {first} to {last}.")
+    known = (DAYS.get_first_partition_key(), DAYS.get_last_partition_key())
+    if known[0] is None or known[1] is None:
+        raise DaysError("No day is over yet since STOREPIPE_START_DATE: set an earlier one.")
+    if first.isoformat() < known[0]:
+        raise DaysError(
+            f"{first} is before the first day, {known[0]}: set STOREPIPE_START_DATE to an earlier "
+            "date, here and for the webserver."
+        )
+    if last.isoformat() > known[1]:
+        raise DaysError(f"{last} is not over yet (UTC): the last whole day is {known[1]}.")
+    return DAYS.get_partition_keys_in_range(
+        dg.PartitionKeyRange(first.isoformat(), last.isoformat())
+    )

@@ -1,0 +1,215 @@
+"""The Fake Store API: its three lists, read whole or not at all.
+
+Retries, time-outs and the removal of passwords happen here. Which records are good is decided in
+``layers.raw``.
+"""
+
+import codecs
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import dagster as dg
+import requests
+import tenacity
+
+from storepipe_dagster.errors import UserError
+from storepipe_dagster.captures import Spool
+from storepipe_dagster.resources.json_arrays import NotAnArrayError, split_array
+
+CHUNK = 256 * 1024
+TOO_MANY_REQUESTS = 429
+SERVER_ERROR = 500
+# What older and newer deployments answer to date parameters that they do not take.
+DATES_NOT_TAKEN = {400, 404, 405, 422}
+PASSWORD = "password"  # noqa: S105
+
+
+class StoreApiError(UserError):
+    """The API did not give a usable answer; the message names the address and what came."""
+
+
+class _PassingError(Exception):
+    """A failure that the next try may not have."""
+
+    def __init__(self, problem: str, retry_after: float = 0.0) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
+
+
+class _RefusedError(Exception):
+    """An answer that no retry will change."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"it answered {status}")
+        self.status = status
+
+
+class StoreApi(dg.ConfigurableResource[Any]):
+    """A client of the Fake Store API at ``base_url``; times in seconds.
+
+    Every method reads a whole answer before it hands out the first record, each record as one line
+    of JSON text just as the API wrote it. Raises ``StoreApiError`` once the tries are used up.
+    """
+
+    base_url: str
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    tries: int = 5
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+    def products(self) -> Iterator[str]:
+        """All products, as ``GET /products`` gives them."""
+        return self._array("/products")
+
+    def users(self) -> Iterator[str]:
+        """All users, as ``GET /users`` gives them, without their passwords."""
+        return self._array("/users", keep=without_password)
+
+    def carts(self, first: date, last: date) -> Iterator[str]:
+        """The carts from ``GET /carts`` of a closed range of days, in one call.
+
+        The dates are only a request to the server: newer ones ignore them or answer 400, and then
+        all carts come. Filter the records by date again.
+        """
+        days = {"startdate": str(first), "enddate": str(last + timedelta(days=1))}
+        try:
+            return self._array("/carts", days)
+        except _RefusedError as refused:
+            if refused.status not in DATES_NOT_TAKEN:
+                raise self._failed("/carts", refused) from None
+        return self._array("/carts")
+
+    def _array(
+        self,
+        path: str,
+        parameters: Mapping[str, str] | None = None,
+        keep: Callable[[str], str] = str,
+    ) -> Iterator[str]:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_PassingError),
+            stop=tenacity.stop_after_attempt(self.tries),
+            wait=self._wait,
+            before_sleep=self._tell,
+            reraise=True,
+        )
+        try:
+            spool: Spool = retrying(self._read, path, parameters, keep)
+        except _PassingError as error:
+            raise self._failed(path, error, f" {self.tries} times; the last time") from None
+        except _RefusedError as error:
+            if parameters and error.status in DATES_NOT_TAKEN:
+                raise
+            raise self._failed(path, error) from None
+        return spool.texts(path)
+
+    def _read(
+        self, path: str, parameters: Mapping[str, str] | None, keep: Callable[[str], str]
+    ) -> Spool:
+        """Read one whole answer; ``_PassingError`` where trying again may help."""
+        spool = Spool()
+        try:
+            with requests.get(
+                self.base_url + path,
+                params=parameters,
+                timeout=(self.connect_timeout, self.read_timeout),
+                stream=True,
+            ) as response:
+                if response.status_code == TOO_MANY_REQUESTS or response.status_code >= SERVER_ERROR:
+                    raise _PassingError(
+                        f"it answered {response.status_code}",
+                        _seconds(response.headers.get("Retry-After", "")),
+                    )
+                if not response.ok:
+                    raise _RefusedError(response.status_code)
+                for text in split_array(_decoded(response)):
+                    spool.append(path, keep(text))
+        except requests.RequestException as error:
+            raise _PassingError(_told(error)) from None
+        except (NotAnArrayError, UnicodeDecodeError) as error:
+            raise _PassingError(f"the answer is not a whole JSON array: {error}") from None
+        return spool
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        """Exponential with full jitter, or what the server asked for if that is longer."""
+        jittered = tenacity.wait_random_exponential(self.first_wait, self.longest_wait)(state)
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, _PassingError) else 0.0
+        return max(jittered, min(asked, self.longest_wait))
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0
+        dg.get_dagster_logger().warning(
+            f"{self._address(state.args[0])}: {error}; trying again in {wait:.1f} s"
+        )
+
+    def _address(self, path: str) -> str:
+        """The address without a user name or password that may stand in it."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{path}"
+
+    def _failed(self, path: str, error: Exception, times: str = "") -> StoreApiError:
+        return StoreApiError(
+            f"GET {self._address(path)} failed{times}: {error}. Nothing was written. "
+            "Check STOREPIPE_API_URL and that the store answers there, then run again."
+        )
+
+
+def without_password(text: str) -> str:
+    """A user's JSON text without any member called password, however deep and whatever its case."""
+    return json.dumps(_drop_password(json.loads(text)))
+
+
+def _drop_password(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _drop_password(v) for k, v in value.items() if k.casefold() != PASSWORD}
+    if isinstance(value, list):
+        return [_drop_password(item) for item in value]
+    return value
+
+
+def _decoded(response: requests.Response) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    for chunk in response.iter_content(CHUNK):
+        yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)
+
+
+def _seconds(retry_after: str) -> float:
+    """What a Retry-After header asks for: seconds or a date; 0 if it says nothing usable."""
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=timezone.utc)
+    return max(0.0, until.timestamp() - time.time())
+
+
+def _told(error: requests.RequestException) -> str:
+    """A request's failure in a few words, without the address and its parameters."""
+    if isinstance(error, requests.exceptions.Timeout):
+        return "it did not answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"TLS failed ({_innermost(error)})"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection was cut in the middle of the answer"
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return f"no connection ({_innermost(error)})"
+    return f"the request failed ({type(error).__name__})"
+
+
+def _innermost(error: BaseException) -> str:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return str(error) or type(error).__name__

@@ -1,0 +1,177 @@
+"""Materialising a selection of the graph for a range of days, in one run, with progress.
+
+The run is recorded in the Dagster instance that the webserver shows. What the commands print is
+made in ``cli``; here it is only handed over, line by line.
+"""
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster._core.execution.api import execute_run_iterator
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+
+from storepipe_dagster.definitions import defs
+from storepipe_dagster.errors import UserError
+
+PROCESS_TAG = "storepipe/process"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+OWN_ERROR = "storepipe_dagster."
+WARNING = 30
+NOT_RUN = "Dependencies for step"
+
+
+class SelectionError(UserError):
+    """An asset selection is not one, or selects nothing."""
+
+
+@dataclass
+class Progress:
+    """Follows the events of a run and tells each finished step and each problem in one line."""
+
+    tell: Callable[[str], None]
+    steps: int
+    rows: Counter[str] = field(default_factory=Counter)
+    failed_checks: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    _done: int = 0
+    _made: dict[str, list[str]] = field(default_factory=dict)
+
+    def follow(self, entry: dg.EventLogEntry, _cursor: str = "") -> None:
+        """Take in one entry of the event log."""
+        event = entry.dagster_event
+        if event is None:
+            if entry.level >= WARNING and not entry.user_message.startswith(NOT_RUN):
+                self.tell(f"        {entry.user_message}")
+        elif event.is_step_materialization:
+            self._materialized(event)
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            self._checked(event.asset_check_evaluation_data)
+        elif event.is_step_success:
+            self._finished(event, "ok")
+        elif event.is_step_failure:
+            self._failed(event)
+
+    def _materialized(self, event: dg.DagsterEvent) -> None:
+        materialization = event.step_materialization_data.materialization
+        key = materialization.asset_key.to_user_string()
+        self._made.setdefault(event.step_key or "", [])
+        if key not in self._made[event.step_key or ""]:
+            self._made[event.step_key or ""].append(key)
+        rows = materialization.metadata.get("dagster/row_count")
+        if rows is not None:
+            self.rows[key] += int(rows.value)  # type: ignore[arg-type]
+
+    def _checked(self, check: dg.AssetCheckEvaluation) -> None:
+        if not check.passed:
+            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+            self.failed_checks.append(name)
+            self.problems.append(f"{name} failed. {check.description or ''}".rstrip())
+
+    def _finished(self, event: dg.DagsterEvent, state: str) -> None:
+        self._done += 1
+        step = event.step_key or ""
+        seconds = event.step_success_data.duration_ms / 1000 if state == "ok" else 0
+        made = self._made.get(step, [])
+        rows = ", ".join(f"{self.rows[key]:,} rows" for key in made if key in self.rows)
+        name = " + ".join(made) or step
+        self.tell(f"[{self._done:>2}/{self.steps}] {name:<34} {seconds:6.2f} s  {rows}".rstrip())
+
+    def _failed(self, event: dg.DagsterEvent) -> None:
+        self._done += 1
+        self.tell(f"[{self._done:>2}/{self.steps}] {event.step_key} FAILED")
+        error = event.step_failure_data.error
+        cause = error.cause if error and error.cause else error
+        if cause is None or cause.cls_name == "DagsterAssetCheckFailedError":
+            return
+        message = cause.message.strip()
+        if message.startswith(OWN_ERROR):
+            message = message.split(": ", 1)[-1]
+        self.problems.append(f"{event.step_key}: {message}")
+
+
+def selected_assets(selection: str | None) -> list[dg.AssetKey]:
+    """The asset keys of a Dagster asset selection; of all assets if there is none."""
+    graph = defs.resolve_asset_graph()
+    wanted = dg.AssetSelection.all()
+    if selection is not None:
+        try:
+            wanted = dg.AssetSelection.from_string(selection)
+        except dg.DagsterError as error:
+            raise SelectionError(
+                f"{selection!r} is not an asset selection: {error} "
+                "Examples: 'key:\"trusted/sales\"', 'group:refined', '+key:\"refined/*\"'."
+            ) from None
+    keys = wanted.required_multi_asset_neighbors().resolve(graph, allow_missing=True)
+    if not keys:
+        known = ", ".join(sorted(key.to_user_string() for key in graph.materializable_asset_keys))
+        raise SelectionError(f"{selection!r} selects none of the assets, which are: {known}.")
+    return sorted(keys)
+
+
+def asset_job() -> dg.JobDefinition:
+    """The job that any selection of assets can run in."""
+    return defs.resolve_implicit_global_asset_job_def()
+
+
+def pipeline_job() -> dg.JobDefinition:
+    """The job of the whole graph."""
+    return defs.resolve_job_def("store_pipeline")
+
+
+def materialize(
+    instance: dg.DagsterInstance,
+    days: Sequence[str],
+    keys: Sequence[dg.AssetKey],
+    tell: Callable[[str], None],
+) -> Progress:
+    """Materialise assets for a closed range of days in one run; look at the problems it met."""
+    close_abandoned_runs(instance)
+    everything = len(keys) == len(defs.resolve_asset_graph().materializable_asset_keys)
+    job = dg.reconstructable(pipeline_job if everything else asset_job)
+    if len(days) == 1:
+        tags = {PARTITION_NAME_TAG: days[0]}
+    else:
+        tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]}
+    run = instance.create_run_for_job(
+        job_def=job.get_definition(),
+        asset_selection=frozenset(keys),
+        run_config=QUIET,
+        tags={**tags, PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"},
+        job_code_origin=job.get_python_origin(),
+    )
+    steps = len(instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).steps)
+    progress = Progress(tell, steps)
+    instance.add_event_listener(run.run_id, progress.follow)
+    for _ in execute_run_iterator(job, run, instance):
+        pass
+    finished = instance.get_run_by_id(run.run_id)
+    if (finished is None or not finished.is_success) and not progress.problems:
+        progress.problems.append(f"Run {run.run_id} did not succeed; its log tells why: make dev.")
+    return progress
+
+
+def close_abandoned_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs as failed whose process on this machine is gone, so that none hangs for ever."""
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(started):
+        host, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
+        if host == socket.gethostname() and not _is_alive(int(process)):
+            instance.report_run_failed(run, "The process of this run ended before the run did.")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,119 @@
+"""The typed settings: every environment variable, read and validated once.
+
+What a deployment is made of is in ``resources.deployments``; nothing else reads the environment.
+"""
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from storepipe_dagster.errors import UserError
+
+Deployment = Literal["local", "azure", "databricks"]
+PUBLIC_API = "https://fakestoreapi.com"
+MYSQL = ("mysql_host", "mysql_user", "mysql_password", "mysql_database")
+
+
+class SettingsError(UserError):
+    """A variable is unset or has a value that cannot be used; the message names it."""
+
+
+class Settings(BaseSettings):
+    """One field per environment variable of the same name in capitals; also read from ``.env``."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    dagster_deployment: Deployment = "local"
+    storepipe_home: Path = Path(".storepipe")
+    storepipe_api_url: str = PUBLIC_API
+    storepipe_start_date: date = date(2019, 12, 1)
+    storepipe_spark_remote: str | None = Field(default=None, pattern=r"^sc://.+")
+
+    mysql_host: str | None = None
+    mysql_port: int = 3306
+    mysql_user: str | None = None
+    mysql_password: SecretStr | None = None
+    mysql_database: str | None = None
+    mysql_ssl_ca: Path | None = None
+
+    azure_storage_connection_string: SecretStr | None = None
+    azure_storage_account_name: str | None = None
+
+    databricks_host: str | None = None
+    databricks_token: SecretStr | None = None
+    databricks_client_id: str | None = None
+    databricks_client_secret: SecretStr | None = None
+    databricks_cluster_id: str | None = None
+    databricks_staging: str | None = None
+
+    @field_validator("storepipe_home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("storepipe_api_url")
+    @classmethod
+    def _base_url(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("is not an http:// or https:// address")
+        return url.rstrip("/")
+
+    @property
+    def lake(self) -> Path:
+        """The folder that is the lake of the local deployment."""
+        return self.storepipe_home / "lake"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The folder in which Dagster keeps the history of runs."""
+        return self.storepipe_home / "dagster"
+
+    def missing(self) -> list[str]:
+        """The variables that the chosen deployment needs and that are unset."""
+        if self.dagster_deployment == "local":
+            return []
+        unset = [name.upper() for name in MYSQL if getattr(self, name) is None]
+        if not (self.azure_storage_connection_string or self.azure_storage_account_name):
+            unset.append("AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT_NAME")
+        if self.dagster_deployment == "databricks":
+            unset += [
+                name.upper()
+                for name in ("databricks_host", "databricks_staging")
+                if getattr(self, name) is None
+            ]
+            if not (self.databricks_token or self.databricks_client_secret):
+                unset.append(
+                    "DATABRICKS_TOKEN or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET"
+                )
+        return unset
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment and ``.env``; raises ``SettingsError``."""
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+    if unset := settings.missing():
+        raise SettingsError(
+            f"DAGSTER_DEPLOYMENT={settings.dagster_deployment} needs {', '.join(unset)}: "
+            "set it in the environment or in .env (see .env.example)."
+        )
+    return settings
+
+
+def _explain(problem: Any) -> str:
+    name = str(problem["loc"][0]).upper()
+    return f"{name} cannot be used: {problem['msg']}. See .env.example for what it may be."
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return read_settings()

@@ -1,0 +1,104 @@
+"""The two engines that every Spark transform is tested on: Sail, and Spark itself on the JVM.
+
+Both are reached by Spark Connect, so that they live in one Python process; Spark's own server runs
+as a process of its own. The sessions are not registered as the process's default, so that
+`SparkSession.builder.getOrCreate()` in the code under test finds its own.
+"""
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyspark
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+CLASSIC_START_SECONDS = 90
+CLASSIC_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
+CLASSIC_CONF = {
+    "spark.connect.grpc.binding.address": "127.0.0.1",
+    "spark.connect.grpc.binding.port": "0",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.ui.enabled": "false",
+}
+
+
+@pytest.fixture(scope="session")
+def sail() -> Iterator[SparkSession]:
+    """A session on Sail, in this process."""
+    os.environ.setdefault("RUST_LOG", "warn")
+    from pysail.spark import SparkConnectServer  # noqa: PLC0415 - it reads RUST_LOG when imported
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    _, port = server.listening_address
+    with _connect(port) as session:
+        yield session
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def classic_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A session on Spark itself, local, in a Java process that ends with the test run."""
+    folder = tmp_path_factory.mktemp("classic_spark")
+    with start_classic_server(folder) as port, _connect(port) as session:
+        yield session
+
+
+@pytest.fixture(scope="session", params=["sail", "classic_spark"])
+def spark(request: pytest.FixtureRequest) -> SparkSession:
+    """Run the test once on each engine."""
+    return request.getfixturevalue(request.param)
+
+
+@contextlib.contextmanager
+def start_classic_server(folder: Path) -> Iterator[int]:
+    """Run Spark's Connect server from the installed PySpark; gives its port."""
+    home = Path(pyspark.__file__).parent
+    conf = CLASSIC_CONF | {"spark.sql.warehouse.dir": str(folder / "warehouse")}
+    options = [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
+    command = [str(home / "bin" / "spark-submit"), "--master", "local[2]", *options]
+    command += ["--class", CLASSIC_SERVER, "spark-internal"]
+    environment = {key: os.environ[key] for key in ("PATH", "JAVA_HOME") if key in os.environ}
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "TZ": "UTC"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield _wait_for_port(server, log)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _wait_for_port(server: "subprocess.Popen[bytes]", log: Path) -> int:
+    deadline = time.monotonic() + CLASSIC_START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        started = re.search(r"Spark Connect server started at: \S+:(\d+)\s", log.read_text())
+        if started:
+            return int(started.group(1))
+        time.sleep(0.1)
+    raise RuntimeError(f"Spark's Connect server did not start; its log:\n{log.read_text()}")
+
+
+@contextlib.contextmanager
+def _connect(port: int) -> Iterator[SparkSession]:
+    # What `SparkSession.builder.remote(...)` sets, so that pyspark.sql.functions speak Connect.
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    session = ConnectSession(f"sc://127.0.0.1:{port}")
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    yield session
+    session.client.close()
