@@ -22,35 +22,7 @@ def columns_of(
     schema: StructType | pa.Schema | sa.Table | type[BaseModel],
 ) -> dict[str, dg.TableSchema]:
     """Metadata with the column schema of a Spark, Arrow or SQL table, or of JSON records."""
-    if isinstance(schema, type):
-        columns = [
-            dg.TableColumn(
-                field.alias or name,
-                definition.get("type", "any"),
-                field.description,
-                tags=PERSONAL_DATA if "personal_data" in definition else None,
-            )
-            for name, field in schema.model_fields.items()
-            for definition in [_json_definition(schema, field.alias or name)]
-        ]
-    elif isinstance(schema, StructType):
-        columns = [
-            dg.TableColumn(
-                field.name, field.dataType.simpleString(), field.metadata.get("comment")
-            )
-            for field in schema.fields
-        ]
-    elif isinstance(schema, pa.Schema):
-        columns = [
-            dg.TableColumn(
-                field.name,
-                str(field.type),
-                field.metadata[b"comment"].decode(),
-                tags=PERSONAL_DATA if b"personal_data" in field.metadata else None,
-            )
-            for field in schema
-        ]
-    else:
+    if isinstance(schema, sa.Table):
         columns = [
             dg.TableColumn(
                 column.name,
@@ -63,6 +35,32 @@ def columns_of(
                 tags=PERSONAL_DATA if column.info.get("personal_data") else None,
             )
             for column in schema.columns
+        ]
+    elif isinstance(schema, type):
+        columns = [
+            dg.TableColumn(
+                field.alias or name,
+                definition.get("type", "any"),
+                field.description,
+                tags=PERSONAL_DATA if "personal_data" in definition else None,
+            )
+            for name, field in schema.model_fields.items()
+            for definition in [_json_definition(schema, field.alias or name)]
+        ]
+    elif isinstance(schema, StructType):
+        columns = [
+            dg.TableColumn(field.name, field.dataType.simpleString(), field.metadata.get("comment"))
+            for field in schema.fields
+        ]
+    else:
+        columns = [
+            dg.TableColumn(
+                field.name,
+                str(field.type),
+                field.metadata[b"comment"].decode(),
+                tags=PERSONAL_DATA if b"personal_data" in field.metadata else None,
+            )
+            for field in schema
         ]
     return {COLUMN_SCHEMA: dg.TableSchema(columns)}
 

@@ -93,10 +93,7 @@ def sql(query: str, form: str) -> None:
     lake = Lake(root=str(settings().lake))
     try:
         with LakeSql(lake=lake).connect() as connection:
-            result = connection.sql(query)
-            if result is None:
-                raise click.ClickException("This statement has no rows to show; try a SELECT.")
-            _print(result, form)
+            _print(connection, query, form)
     except duckdb.Error as error:
         hint = "" if settings().lake.exists() else f"\nThe lake {lake.root} is empty: make demo."
         raise click.ClickException(f"{error}{hint}") from None
@@ -176,22 +173,25 @@ def _shop(carts: int, days: int, seed: int, from_dir: Path | None) -> Any:
     return SyntheticShop(carts=carts, days=days, seed=seed)
 
 
-def _print(result: Any, form: str) -> None:
+def _print(connection: Any, query: str, form: str) -> None:
     if form == "table":
-        result.show(max_rows=ROWS_AT_A_TIME)
+        relation = connection.sql(query)
+        if relation is not None:
+            relation.show(max_rows=ROWS_AT_A_TIME)
         return
-    names = result.columns
-    rows = iter(lambda: result.fetchmany(ROWS_AT_A_TIME), [])
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or ()]
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        for some in rows:
-            writer.writerows(some)
+        while rows := result.fetchmany(ROWS_AT_A_TIME):
+            writer.writerows(rows)
         return
     separator = "["
-    for some in rows:
-        for row in some:
-            click.echo(f"{separator}{json.dumps(dict(zip(names, row, strict=True)), default=_plain)}")
+    while rows := result.fetchmany(ROWS_AT_A_TIME):
+        for row in rows:
+            record = dict(zip(names, row, strict=True))
+            click.echo(separator + json.dumps(record, default=_plain, ensure_ascii=False))
             separator = ","
     click.echo("[]" if separator == "[" else "]")
 

@@ -4,7 +4,7 @@ The declarations themselves stand in each layer's `schemas.py`. No Dagster here.
 """
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - as in every PySpark text
+from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField, StructType
 
 

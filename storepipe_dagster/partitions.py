@@ -1,6 +1,7 @@
 """The day partitions that carts and everything computed per day share."""
 
 import warnings
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
@@ -20,7 +21,7 @@ class DaysError(UserError):
     """The days that were asked for do not exist as partitions."""
 
 
-def day_range(first: date, last: date) -> list[str]:
+def day_range(first: date, last: date) -> Sequence[str]:
     """The partition keys of a closed range of days; raises ``DaysError``."""
     if last < first:
         raise DaysError(f"The range ends before it starts: {first} to {last}.")

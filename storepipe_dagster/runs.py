@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -21,6 +23,7 @@ from dagster._core.storage.tags import (
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
 
+DEFINITIONS = "storepipe_dagster.definitions"
 PROCESS_TAG = "storepipe/process"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 OWN_ERROR = "storepipe_dagster."
@@ -48,14 +51,14 @@ class Progress:
         """Take in one entry of the event log."""
         event = entry.dagster_event
         if event is None:
-            if entry.level >= WARNING and not entry.user_message.startswith(NOT_RUN):
+            if int(entry.level) >= WARNING and not entry.user_message.startswith(NOT_RUN):
                 self.tell(f"        {entry.user_message}")
         elif event.is_step_materialization:
             self._materialized(event)
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             self._checked(event.asset_check_evaluation_data)
         elif event.is_step_success:
-            self._finished(event, "ok")
+            self._finished(event)
         elif event.is_step_failure:
             self._failed(event)
 
@@ -75,10 +78,10 @@ class Progress:
             self.failed_checks.append(name)
             self.problems.append(f"{name} failed. {check.description or ''}".rstrip())
 
-    def _finished(self, event: dg.DagsterEvent, state: str) -> None:
+    def _finished(self, event: dg.DagsterEvent) -> None:
         self._done += 1
         step = event.step_key or ""
-        seconds = event.step_success_data.duration_ms / 1000 if state == "ok" else 0
+        seconds = event.step_success_data.duration_ms / 1000
         made = self._made.get(step, [])
         rows = ", ".join(f"{self.rows[key]:,} rows" for key in made if key in self.rows)
         name = " + ".join(made) or step
@@ -100,7 +103,7 @@ class Progress:
 def selected_assets(selection: str | None) -> list[dg.AssetKey]:
     """The asset keys of a Dagster asset selection; of all assets if there is none."""
     graph = defs.resolve_asset_graph()
-    wanted = dg.AssetSelection.all()
+    wanted: dg.AssetSelection = dg.AssetSelection.all()
     if selection is not None:
         try:
             wanted = dg.AssetSelection.from_string(selection)
@@ -116,16 +119,6 @@ def selected_assets(selection: str | None) -> list[dg.AssetKey]:
     return sorted(keys)
 
 
-def asset_job() -> dg.JobDefinition:
-    """The job that any selection of assets can run in."""
-    return defs.resolve_implicit_global_asset_job_def()
-
-
-def pipeline_job() -> dg.JobDefinition:
-    """The job of the whole graph."""
-    return defs.resolve_job_def("store_pipeline")
-
-
 def materialize(
     instance: dg.DagsterInstance,
     days: Sequence[str],
@@ -135,7 +128,8 @@ def materialize(
     """Materialise assets for a closed range of days in one run; look at the problems it met."""
     close_abandoned_runs(instance)
     everything = len(keys) == len(defs.resolve_asset_graph().materializable_asset_keys)
-    job = dg.reconstructable(pipeline_job if everything else asset_job)
+    code = ReconstructableRepository.for_module(DEFINITIONS, "defs")
+    job = code.get_reconstructable_job("store_pipeline" if everything else IMPLICIT_ASSET_JOB_NAME)
     if len(days) == 1:
         tags = {PARTITION_NAME_TAG: days[0]}
     else:
@@ -147,8 +141,8 @@ def materialize(
         tags={**tags, PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"},
         job_code_origin=job.get_python_origin(),
     )
-    steps = len(instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).steps)
-    progress = Progress(tell, steps)
+    plan = instance.get_execution_plan_snapshot(str(run.execution_plan_snapshot_id))
+    progress = Progress(tell, len(plan.steps))
     instance.add_event_listener(run.run_id, progress.follow)
     for _ in execute_run_iterator(job, run, instance):
         pass

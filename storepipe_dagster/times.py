@@ -14,7 +14,9 @@ def utc_time(text: str) -> datetime:
     A time without an offset is UTC, a date alone is its midnight. Raises ``ValueError``.
     """
     time = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
-    return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+    return (
+        time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+    )
 
 
 def capture_stamp(time: datetime) -> str:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pyspark
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - as in every PySpark text
 from pyspark.sql.connect.session import SparkSession as ConnectSession
+from pyspark.sql.types import DataType, TimestampType
 
 CLASSIC_START_SECONDS = 90
 CLASSIC_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
@@ -57,6 +59,36 @@ def classic_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSes
 def spark(request: pytest.FixtureRequest) -> SparkSession:
     """Run the test once on each engine."""
     return request.getfixturevalue(request.param)
+
+
+def make_df(spark: SparkSession, columns: dict[str, str], *rows: tuple[object, ...]) -> DataFrame:
+    """A DataFrame of literal rows: dates, times (UTC) and decimals are written as text."""
+    texts = [tuple(None if value is None else str(value) for value in row) for row in rows]
+    df = spark.createDataFrame(texts, ", ".join(f"{name} string" for name in columns))
+    return df.select([F.col(name).cast(kind).alias(name) for name, kind in columns.items()])
+
+
+def read_rows(df: DataFrame) -> list[tuple[object, ...]]:
+    """The rows in a fixed order, dates, times (UTC) and decimals as text.
+
+    The engine writes the times: PySpark would turn them into the process's own time zone.
+    """
+    texts = [
+        F.date_format(field.name, "yyyy-MM-dd HH:mm:ss").alias(field.name)
+        if isinstance(field.dataType, TimestampType)
+        else F.col(field.name)
+        for field in df.schema
+    ]
+    rows = [
+        tuple(value if isinstance(value, int | float | None) else str(value) for value in row)
+        for row in df.select(texts).collect()
+    ]
+    return sorted(rows, key=lambda row: [(value is not None, value) for value in row])
+
+
+def read_types(df: DataFrame) -> list[tuple[str, DataType]]:
+    """The columns' names and types, without what the engines may differ in (nullability)."""
+    return [(field.name, field.dataType) for field in df.schema]
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
     def _history(self, key: dg.AssetKey) -> DataFrame:
         if not self._newest(key, None, None):
             raise MissingUpstreamError(key)
-        files = (
+        files: DataFrame = (
             self.pyspark.spark_session.read.format("binaryFile")
             .option("pathGlobFilter", "*.json")
             .load(self.lake.path(key))

@@ -91,7 +91,10 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         """Row counts and sizes from the transaction log, and a preview of the newest rows."""
         table = deltalake.DeltaTable(path)
         files = pa.table(table.get_add_actions(flatten=True))
-        common = {"delta_version": table.version(), "path": dg.MetadataValue.path(path)}
+        common: dict[str, Any] = {
+            "delta_version": table.version(),
+            "path": dg.MetadataValue.path(path),
+        }
         if not column:
             context.add_output_metadata(common | _sizes(files) | _preview(table, contract))
             return

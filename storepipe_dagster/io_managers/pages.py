@@ -18,9 +18,7 @@ class PageIOManager(dg.ConfigurableIOManager):
         page = obj.encode()
         with self.lake.write(path) as file:
             file.write(page)
-        context.add_output_metadata(
-            {"path": dg.MetadataValue.path(path), "size_bytes": len(page)}
-        )
+        context.add_output_metadata({"path": dg.MetadataValue.path(path), "size_bytes": len(page)})
 
     def load_input(self, context: dg.InputContext) -> str:
         """Read the page."""

@@ -110,9 +110,7 @@ class Database(dg.ConfigurableResource[Any]):
         return self.engine.begin()
 
 
-def _of_days(
-    query: sa.Select[Any], days: tuple[str, Sequence[str]] | None
-) -> sa.Select[Any]:
+def _of_days(query: sa.Select[Any], days: tuple[str, Sequence[str]] | None) -> sa.Select[Any]:
     if days is None:
         return query
     column, asked = days
@@ -139,7 +137,9 @@ def _upsert(table: sa.Table, dialect: sa.Dialect) -> sa.Insert:
     insert_or_update = sqlite.insert(table)
     return insert_or_update.on_conflict_do_update(
         index_elements=table.primary_key.columns,
-        set_={c.name: insert_or_update.excluded[c.name] for c in table.columns if not c.primary_key},
+        set_={
+            c.name: insert_or_update.excluded[c.name] for c in table.columns if not c.primary_key
+        },
     )
 
 

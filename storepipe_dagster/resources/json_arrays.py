@@ -24,66 +24,76 @@ _decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
 def split_array(chunks: Iterable[str]) -> Iterator[str]:
-    """The JSON text of each element of the array that the chunks make up, each on one line.
+    """Give the JSON text of each element of the array that the chunks make up, each on one line.
 
     Memory is bounded by the longest element plus one chunk. Raises ``NotAnArrayError``.
     """
-    source = iter(chunks)
-    text, position, read = "", 0, 0
+    text = _Text(iter(chunks))
+    if text.next_character() != "[":
+        raise NotAnArrayError("it is not an array")
+    text.position += 1
+    separator = "," if text.next_character() != "]" else "]"
+    while separator == ",":
+        text.next_character()
+        yield text.element()
+        separator = text.next_character()
+        if separator not in (",", "]"):
+            raise NotAnArrayError(f"expected ',' or ']' at character {text.characters_read}")
+        text.position += separator == ","
+    text.position += 1
+    if text.next_character():
+        raise NotAnArrayError(f"something follows the array, at character {text.characters_read}")
 
-    def more() -> bool:
-        """Drop what is done, append the next chunk; whether there was one."""
-        nonlocal text, position, read
-        chunk = next(source, None)
-        if chunk is None:
-            return False
-        read += position
-        text, position = text[position:] + chunk, 0
-        if len(text) > LONGEST_ELEMENT + len(chunk):
-            raise NotAnArrayError(f"the element at character {read} is longer than 64 Mi")
-        return True
 
-    def next_character() -> str:
-        """The next character that is not white space, not consumed; empty at the end."""
-        nonlocal position
+class _Text:
+    """A text that arrives in chunks; what is before ``position`` may be dropped."""
+
+    def __init__(self, chunks: Iterator[str]) -> None:
+        self.position = 0
+        self._chunks = chunks
+        self._text = ""
+        self._dropped = 0
+
+    @property
+    def characters_read(self) -> int:
+        """How many characters stand before the position, in the whole text."""
+        return self._dropped + self.position
+
+    def next_character(self) -> str:
+        """Move to the next character that is not white space and give it; empty at the end."""
         while True:
-            position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
-            if position < len(text):
-                return text[position]
-            if not more():
+            self.position = _SPACE.match(self._text, self.position).end()  # type: ignore[union-attr]
+            if self.position < len(self._text):
+                return self._text[self.position]
+            if not self._more():
                 return ""
 
-    def element() -> str:
-        """The next element; a number may go on in the next chunk, so one character must follow."""
-        nonlocal position
+    def element(self) -> str:
+        """Move past the value at the position and give its text on one line.
+
+        A number may go on in the next chunk, so a value counts once a character follows it.
+        """
         while True:
             try:
-                _, end = _decode(text, position)
-                if end < len(text):
-                    found = text[position:end]
-                    position = end
-                    return found.replace("\r", " ").replace("\n", " ")
+                _, end = _decode(self._text, self.position)
             except (ValueError, RecursionError) as error:
                 problem = getattr(error, "msg", None) or str(error)
             else:
+                if end < len(self._text):
+                    element = self._text[self.position : end]
+                    self.position = end
+                    return element.replace("\r", " ").replace("\n", " ")
                 problem = "the array does not end"
-            if not more():
-                raise NotAnArrayError(f"{problem}, at character {read + position}")
+            if not self._more():
+                raise NotAnArrayError(f"{problem}, at character {self.characters_read}")
 
-    if next_character() != "[":
-        raise NotAnArrayError("it is not an array")
-    position += 1
-    if next_character() == "]":
-        position += 1
-    else:
-        while True:
-            next_character()
-            yield element()
-            separator = next_character()
-            if separator not in (",", "]"):
-                raise NotAnArrayError(f"expected ',' or ']' at character {read + position}")
-            position += 1
-            if separator == "]":
-                break
-    if next_character():
-        raise NotAnArrayError(f"something follows the array, at character {read + position}")
+    def _more(self) -> bool:
+        """Drop what is done and append the next chunk; tell whether there was one."""
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        if len(self._text) - self.position > LONGEST_ELEMENT:
+            raise NotAnArrayError(f"the element at character {self.characters_read} is too long")
+        self._dropped += self.position
+        self._text, self.position = self._text[self.position :] + chunk, 0
+        return True

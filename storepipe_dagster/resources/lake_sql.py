@@ -70,9 +70,7 @@ class LakeSql(dg.ConfigurableResource[Any]):
         return None
 
 
-def _delta(
-    connection: duckdb.DuckDBPyConnection, name: str, table: deltalake.DeltaTable
-) -> str:
+def _delta(connection: duckdb.DuckDBPyConnection, name: str, table: deltalake.DeltaTable) -> str:
     """The data files of a Delta table's newest version; without files, its columns without rows."""
     if DELETION_VECTORS in (table.protocol().reader_features or ()):
         raise UnreadableTableError(
@@ -107,7 +105,7 @@ def no_rows(
     parameters: dict[str, Any] | None = None,
 ) -> dg.AssetCheckResult:
     """A check that passes if a query finds no row that breaks its rule; it shows some if not."""
-    rows = lake.execute(query, parameters).to_arrow_table()
+    rows = lake.sql(query, params=parameters).to_arrow_table()
     return dg.AssetCheckResult(
         asset_key=rule[0],
         check_name=rule[1],

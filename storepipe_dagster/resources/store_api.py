@@ -17,8 +17,8 @@ import dagster as dg
 import requests
 import tenacity
 
-from storepipe_dagster.errors import UserError
 from storepipe_dagster.captures import Spool
+from storepipe_dagster.errors import UserError
 from storepipe_dagster.resources.json_arrays import NotAnArrayError, split_array
 
 CHUNK = 256 * 1024
@@ -120,7 +120,10 @@ class StoreApi(dg.ConfigurableResource[Any]):
                 timeout=(self.connect_timeout, self.read_timeout),
                 stream=True,
             ) as response:
-                if response.status_code == TOO_MANY_REQUESTS or response.status_code >= SERVER_ERROR:
+                if (
+                    response.status_code == TOO_MANY_REQUESTS
+                    or response.status_code >= SERVER_ERROR
+                ):
                     raise _PassingError(
                         f"it answered {response.status_code}",
                         _seconds(response.headers.get("Retry-After", "")),

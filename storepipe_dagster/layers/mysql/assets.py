@@ -28,9 +28,7 @@ CART_TABLES = {("mysql", table.name): table for table in (schemas.CARTS, schemas
     metadata=columns_of(schemas.PRODUCTS),
     check_specs=[every_captured_record_is_loaded(PRODUCTS)],
 )
-def mysql_products(
-    captures: CurrentCaptures, database: Database
-) -> dg.MaterializeResult:
+def mysql_products(captures: CurrentCaptures, database: Database) -> dg.MaterializeResult:
     """Every product ever captured, as last captured; a delisted one stays."""
     return _upserted(captures, product_rows, database, schemas.PRODUCTS)
 
@@ -44,9 +42,7 @@ def mysql_products(
     metadata=columns_of(schemas.USERS),
     check_specs=[every_captured_record_is_loaded(USERS)],
 )
-def mysql_users(
-    captures: CurrentCaptures, database: Database
-) -> dg.MaterializeResult:
+def mysql_users(captures: CurrentCaptures, database: Database) -> dg.MaterializeResult:
     """Every user ever captured, as last captured. Personal data stops here and in the extract."""
     return _upserted(captures, user_rows, database, schemas.USERS)
 
@@ -85,14 +81,14 @@ def mysql_carts(
             loaded[table] += in_table[table]
             metadata = {"dagster/row_count": in_table[table]}
             context.add_asset_metadata(metadata, key, partition_key=capture.day)
-    carts_result, items_result = (
-        dg.MaterializeResult(
-            asset_key=key,
-            check_results=[compared(key, captured=captured[table], loaded=loaded[table])],
-        )
+    carts_check, items_check = (
+        compared(key, captured=captured[table], loaded=loaded[table])
         for key, table in CART_TABLES.items()
     )
-    return carts_result, items_result
+    return (
+        dg.MaterializeResult(asset_key=carts_check.asset_key, check_results=[carts_check]),
+        dg.MaterializeResult(asset_key=items_check.asset_key, check_results=[items_check]),
+    )
 
 
 def _upserted(

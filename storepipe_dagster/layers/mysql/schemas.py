@@ -4,6 +4,8 @@ Money is DECIMAL; SQLite has none, so there it is text, exact to the cent. Times
 Personal data is marked in a column's ``info``.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
@@ -13,7 +15,11 @@ PERSONAL = {"personal_data": True}
 MONEY = sa.String(16).with_variant(sa.Numeric(12, 2), "mysql")
 UTC_TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
-OPTIONS = {"sqlite_with_rowid": False, "mysql_charset": "utf8mb4", "mysql_engine": "InnoDB"}
+OPTIONS: dict[str, Any] = {
+    "sqlite_with_rowid": False,
+    "mysql_charset": "utf8mb4",
+    "mysql_engine": "InnoDB",
+}
 
 PRODUCTS = sa.Table(
     "products",

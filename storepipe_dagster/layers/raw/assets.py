@@ -14,7 +14,6 @@ from storepipe_dagster.layers.raw.transforms import carts_by_day, snapshot
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
 from storepipe_dagster.resources.store_api import StoreApi
 
-
 CAPTURE = dg.PythonObjectDagsterType(Capture)
 
 
@@ -81,7 +80,9 @@ def raw_carts(
 
 
 def _captured(capture: Capture, config: CaptureConfig) -> dg.MaterializeResult:
-    metadata = {"captured_at": dg.MetadataValue.timestamp(capture.captured_at)}
+    metadata: dict[str, dg.MetadataValue] = {
+        "captured_at": dg.MetadataValue.timestamp(capture.captured_at)
+    }
     if capture.unknown_fields:
         metadata["unknown_fields"] = dg.MetadataValue.json(sorted(capture.unknown_fields))
     return dg.MaterializeResult(

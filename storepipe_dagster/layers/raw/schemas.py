@@ -45,7 +45,7 @@ class Record(BaseModel):
         return unknown
 
 
-PERSONAL = {"personal_data": True}
+PERSONAL: dict[str, Any] = {"personal_data": True}
 
 
 class Rating(Record):

@@ -67,7 +67,7 @@ DARK: dict[str, str] = {
 
 
 def theme(colours: Mapping[str, str]) -> Spec:
-    """The Vega-Lite configuration that draws every chart in these colours."""
+    """Return the Vega-Lite configuration that draws every chart in these colours."""
     ink, muted, line, accent = (colours[name] for name in ("ink", "muted", "line", "accent"))
     return {
         "background": None,
@@ -126,7 +126,7 @@ def theme(colours: Mapping[str, str]) -> Spec:
 
 
 def revenue_over_time(rows: Rows, title: str, subtitle: str) -> Chart:
-    """Revenue per `date`, one row per day without gaps or per month, and its `mean` where given."""
+    """Draw revenue per `date`, a row per day without gaps or per month, and its `mean` if any."""
     monthly = rows[0]["unit"] == "month"
     x, middle = _time_axis(rows, monthly=monthly)
     largest = max(_number(row["revenue"]) for row in rows)
@@ -151,13 +151,15 @@ def revenue_over_time(rows: Rows, title: str, subtitle: str) -> Chart:
     layers: list[alt.Chart] = []
     if monthly or len(rows) <= BARS_UP_TO_DAYS:
         style = "faint-bar" if has_mean else "bar"
-        layers.append(base.mark_bar(style=style, binSpacing=1, cornerRadiusEnd=1).encode(x=x, y=y))
+        layers.append(
+            base.mark_bar(aria=False, style=style, binSpacing=1, cornerRadiusEnd=1).encode(x=x, y=y)
+        )
     else:
-        layers.append(base.mark_line(style="faint-line").encode(x=middle, y=y))
+        layers.append(base.mark_line(aria=False, style="faint-line").encode(x=middle, y=y))
     if has_mean:
-        tooltip.append(alt.Tooltip("mean:Q", title="Mean of 7 days", format=",.2f"))
+        tooltip.append(alt.Tooltip("mean_text:N", title="Mean of 7 days"))
         line = "mean-line" if len(rows) <= BARS_UP_TO_DAYS else "strong-line"
-        layers.append(base.mark_line(style=line).encode(x=middle, y=alt.Y("mean:Q")))
+        layers.append(base.mark_line(aria=False, style=line).encode(x=middle, y=alt.Y("mean:Q")))
     target = base.mark_rect(style="hit").encode(
         x=x, y=alt.value(0), y2=alt.value("height"), tooltip=tooltip
     )
@@ -168,7 +170,7 @@ def revenue_over_time(rows: Rows, title: str, subtitle: str) -> Chart:
 
 
 def bar_list(rows: Rows, title: str, subtitle: str) -> Chart:
-    """One bar per row as long as its `revenue`, below its `name` and `amount` (a text).
+    """Draw a bar per row as long as its `revenue`, below its `name` and `amount` (a text).
 
     Names stand above the bars and not beside them: on a phone there is no beside. `tooltip` maps
     headings to texts.
@@ -181,18 +183,18 @@ def bar_list(rows: Rows, title: str, subtitle: str) -> Chart:
         y=alt.Y("position:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
     )
     x = alt.X("revenue:Q", axis=None, scale=alt.Scale(domainMin=0, nice=False))
-    bar = base.mark_bar(style="bar", height=9, yOffset=9, cornerRadius=2).encode(x=x)
+    bar = base.mark_bar(aria=False, style="bar", height=9, yOffset=9, cornerRadius=2).encode(x=x)
     name = base.mark_text(
-        style="name", align="left", dy=-8, dx=20 if has_classes else 0, limit=last
+        aria=False, style="name", align="left", dy=-8, dx=20 if has_classes else 0, limit=last
     ).encode(x=alt.value(0), text="name:N")
-    amount = base.mark_text(style="amount", align="right", dy=-8).encode(
+    amount = base.mark_text(aria=False, style="amount", align="right", dy=-8).encode(
         x=alt.value("width"), text="amount:N"
     )
     layers = [bar, name, amount]
     if has_classes:
         colour = _abc_colour("abc_class:N")
         layers[0] = bar.encode(color=colour)
-        letter = base.mark_text(align="left", dy=-8, fontSize=13, fontWeight=700)
+        letter = base.mark_text(aria=False, align="left", dy=-8, fontSize=13, fontWeight=700)
         layers.append(
             letter.encode(x=alt.value(0), text="abc_class:N", color=_abc_colour("abc_class:N"))
         )
@@ -206,7 +208,7 @@ def bar_list(rows: Rows, title: str, subtitle: str) -> Chart:
 
 
 def revenue_concentration(rows: Rows, title: str, subtitle: str) -> Chart:
-    """The Pareto curve: share of revenue over share of products, coloured by ABC class."""
+    """Draw the Pareto curve: share of revenue over share of products, by ABC class."""
     percent = alt.Axis(format=".0%", tickCount=5, title=None)
     base = alt.Chart(_data(rows))
     curve = base.encode(
@@ -233,14 +235,14 @@ def revenue_concentration(rows: Rows, title: str, subtitle: str) -> Chart:
             alt.Tooltip("abc_class:N", title="Class"),
         ],
     )
-    area = curve.mark_area(opacity=0.22)
-    line = curve.mark_line(strokeWidth=2.5)
+    area = curve.mark_area(aria=False, opacity=0.22)
+    line = curve.mark_line(aria=False, strokeWidth=2.5)
     chart = alt.layer(area, line, target.properties(name="dot")).properties(height=280)
     return _titled(chart, title, subtitle)
 
 
 def customer_segments(rows: Rows, title: str, subtitle: str) -> Chart:
-    """Two bars per segment: its share of the customers and its share of the revenue."""
+    """Draw two bars per segment: its share of the revenue and its share of the customers."""
     shares = ("Share of revenue", "Share of customers")
     base = alt.Chart(_data(rows)).encode(
         y=alt.Y("position:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
@@ -248,7 +250,7 @@ def customer_segments(rows: Rows, title: str, subtitle: str) -> Chart:
     x_scale = alt.Scale(domainMin=0, nice=False)
     fields = ("revenue_share", "customer_share")
     bars = [
-        base.mark_bar(height=9, yOffset=offset, cornerRadius=2).encode(
+        base.mark_bar(aria=False, height=9, yOffset=offset, cornerRadius=2).encode(
             x=alt.X(f"{field}:Q", axis=None, scale=x_scale),
             color=alt.datum(
                 share,
@@ -259,8 +261,10 @@ def customer_segments(rows: Rows, title: str, subtitle: str) -> Chart:
         )
         for field, share, offset in zip(fields, shares, (2, 14), strict=True)
     ]
-    name = base.mark_text(style="name", align="left", dy=-16).encode(x=alt.value(0), text="name:N")
-    amount = base.mark_text(style="amount", align="right", dy=-16).encode(
+    name = base.mark_text(aria=False, style="name", align="left", dy=-16).encode(
+        x=alt.value(0), text="name:N"
+    )
+    amount = base.mark_text(aria=False, style="amount", align="right", dy=-16).encode(
         x=alt.value("width"), text="amount:N"
     )
     target = base.mark_rect(style="hit").encode(
@@ -279,7 +283,7 @@ def customer_segments(rows: Rows, title: str, subtitle: str) -> Chart:
 
 
 def cohort_retention(rows: Rows, title: str, subtitle: str) -> Chart:
-    """A heat map: a row per first month, a column per month since, the share that came back."""
+    """Draw a heat map: a row per first month, a column per month since, the share that came."""
     columns = len({row["months_since_first"] for row in rows})
     largest = max(_number(row["retention"]) for row in rows)
     base = alt.Chart(_data(rows)).encode(
@@ -320,10 +324,11 @@ def cohort_retention(rows: Rows, title: str, subtitle: str) -> Chart:
     room = alt.ExprRef(f"width >= {columns * TEXT_IN_CELL_FROM_PIXELS} ? 1 : 0")
     text = base.encode(text=alt.Text("retention:Q", format=".0%"))
     bright = f"datum.retention > {0.5 * largest!r}"
-    high = text.transform_filter(bright).mark_text(style="on-high", opacity=room)
-    low = text.transform_filter(f"!({bright})").mark_text(style="on-low", opacity=room)
+    high = text.transform_filter(bright).mark_text(aria=False, style="on-high", opacity=room)
+    low = text.transform_filter(f"!({bright})").mark_text(aria=False, style="on-low", opacity=room)
     chart = alt.layer(cell, high, low).properties(
-        height=30 * len({row["cohort"] for row in rows}), usermeta={"maxWidth": max(320, 120 + 76 * columns)}
+        height=30 * len({row["cohort"] for row in rows}),
+        usermeta={"maxWidth": max(320, 120 + 76 * columns)},
     )
     return _titled(chart, title, subtitle)
 
@@ -338,7 +343,7 @@ KINDS: dict[str, Callable[[Rows, str, str], Chart]] = {
 
 
 def page_spec(chart: Chart) -> Spec:
-    """The chart for the page: without the title, which stands there as text, and schema address."""
+    """Return the chart for the page: its title stands there as text, and no address in it."""
     spec: Spec = chart.to_dict(validate=False)
     for key in ("$schema", "config", "title"):
         spec.pop(key, None)
@@ -346,7 +351,7 @@ def page_spec(chart: Chart) -> Spec:
 
 
 def chart_svg(chart: Chart) -> str:
-    """The chart as a still SVG picture in the light theme on white, for Dagster's metadata."""
+    """Draw the chart as a still SVG picture, light on white, for Dagster's metadata."""
     spec: Spec = chart.to_dict(validate=False)
     spec["width"] = min(SVG_WIDTH, spec.get("usermeta", {}).get("maxWidth", SVG_WIDTH))
     subtitle = spec["title"].get("subtitle")
@@ -377,7 +382,7 @@ def _data(rows: Rows) -> alt.InlineData:
 
 
 def _time_axis(rows: Rows, *, monthly: bool) -> tuple[alt.X, alt.X]:
-    """The time as bands and, for lines, their middles; with a date below each of a few days."""
+    """Return the time as bands and, for lines, their middles; a few days all have a label."""
     if not monthly and len(rows) <= BANDS_UP_TO_DAYS:
         axis = alt.Axis(labelAngle=0, labelOverlap="parity", ticks=False, title=None)
         bands = alt.X("tick:O", axis=axis, scale=alt.Scale(paddingInner=0.25), sort=None)
@@ -403,12 +408,13 @@ def _time_axis(rows: Rows, *, monthly: bool) -> tuple[alt.X, alt.X]:
 
 
 def _titled(chart: alt.LayerChart, title: str, subtitle: str) -> alt.LayerChart:
-    """As wide as its place; a screen reader reads the titles, and the numbers in a table below."""
-    return chart.properties(
+    """Make it as wide as its place; a screen reader reads the titles, numbers in the table."""
+    titled: alt.LayerChart = chart.properties(
         width="container",
         title=alt.Title(title, subtitle=subtitle),
         description=f"{title}. {subtitle}",
     )
+    return titled
 
 
 def _number(value: object) -> float:
@@ -416,5 +422,5 @@ def _number(value: object) -> float:
 
 
 def _text_width(rows: Rows, field: str) -> int:
-    """Pixels to keep free for the longest of these texts: digits of 13 px are 7 px wide."""
+    """Return the pixels to keep free for the longest of these texts: digits of 13 px are 7 px wide."""
     return 12 + round(7 * max(len(str(row[field])) for row in rows))

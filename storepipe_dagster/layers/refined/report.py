@@ -32,6 +32,7 @@ COHORTS = 24
 CURVE_POINTS = 120
 DAYS_BEFORE_MONTHS = 1100  # about three years: above, a point per month instead of per day
 DAYS_FOR_A_MEAN = 14
+NOT_YET = "-"
 FEW_CUSTOMERS = 25
 MEAN_DAYS = 7
 NAME_IN_HEADING = 36  # characters
@@ -100,16 +101,16 @@ class Section:
 
 
 def store_report(tables: RefinedTables) -> str:
-    """The whole page as HTML; without sales, a page that says so and how to get them."""
+    """Render the page as HTML; without sales, a page that says so and how to get them."""
     import vl_convert  # noqa: PLC0415 - see the module's docstring
 
     from storepipe_dagster.layers.refined import charts as drawing  # noqa: PLC0415 - same
 
     sections = _sections(tables)
-    drawn = charts(tables)
+    drawn = _charts_of(sections)
     specs = {name: drawing.page_spec(chart) for name, chart in drawn.items()}
     themes = {"light": drawing.theme(drawing.LIGHT), "dark": drawing.theme(drawing.DARK)}
-    runtime = vl_convert.javascript_bundle() if specs else ""
+    runtime = vl_convert.javascript_bundle(None) if specs else ""
     return _template().render(
         light=drawing.LIGHT,
         dark=drawing.DARK,
@@ -124,21 +125,25 @@ def store_report(tables: RefinedTables) -> str:
 
 
 def charts(tables: RefinedTables) -> "dict[str, Chart]":
-    """The charts of the page by section name, in its order; none where there is nothing to draw."""
+    """Draw the charts of the page, by section name; none where there is nothing to draw."""
+    return _charts_of(_sections(tables))
+
+
+def chart_svg(chart: "Chart") -> str:
+    """Draw one of `charts` as a still SVG picture, light on white, for Dagster's metadata."""
+    from storepipe_dagster.layers.refined import charts as drawing  # noqa: PLC0415 - see above
+
+    return drawing.chart_svg(chart)
+
+
+def _charts_of(sections: Iterable[Section]) -> "dict[str, Chart]":
     from storepipe_dagster.layers.refined import charts as drawing  # noqa: PLC0415 - see above
 
     return {
         section.name: drawing.KINDS[section.kind](section.rows, section.title, section.subtitle)
-        for section in _sections(tables)
+        for section in sections
         if section.kind
     }
-
-
-def chart_svg(chart: "Chart") -> str:
-    """One of `charts` as a still SVG picture, light on white, for Dagster's metadata."""
-    from storepipe_dagster.layers.refined import charts as drawing  # noqa: PLC0415 - see above
-
-    return drawing.chart_svg(chart)
 
 
 def _sections(tables: RefinedTables) -> list[Section]:
@@ -254,6 +259,7 @@ def _points_in_time(rows: Sequence[Row], span: int) -> tuple[list[Row], str]:
                 "revenue": revenue[n],
                 "carts": by_date[date]["carts"] if date in by_date else 0,
                 "mean": round(sum(week) / MEAN_DAYS, 2) if week else None,
+                "mean_text": f"{sum(week) / MEAN_DAYS:,.2f}" if week else NOT_YET,
             }
         )
     subtitle = "Each bar is one day; days without a bar had no sales."
@@ -263,7 +269,7 @@ def _points_in_time(rows: Sequence[Row], span: int) -> tuple[list[Row], str]:
 
 
 def _trend(rows: Sequence[Row], last: dt.date) -> str | None:
-    """The newest four weeks against the four before; None when those had no revenue."""
+    """Compare the newest four weeks with the four before; None when those had no revenue."""
     newest = before = Decimal(0)
     for row in rows:
         age = (last - row["sale_date"]).days
@@ -313,7 +319,8 @@ def _categories(table: pa.Table) -> Section:
         title=f"{_heading(texts[0][0])} brings {texts[0][2]} of the revenue"
         if rows
         else "No categories yet",
-        subtitle=f"Revenue per category and its share of the whole{_of_all(len(rows), every.num_rows, 'categories')}.",
+        subtitle="Revenue per category and its share of the whole"
+        f"{_of_all(len(rows), every.num_rows, 'categories')}.",
         kind="bar_list" if rows else None,
         rows=_bars(rows, head, texts),
         head=head,
@@ -389,7 +396,7 @@ def _concentration(table: pa.Table) -> Section:
 
 
 def _curve(shares: Sequence[float], classes: Sequence[str]) -> list[Row]:
-    """Some hundred points of the curve: evenly spread ones, and those where the class changes."""
+    """Choose some hundred points: evenly spread ones, and those where the class changes."""
     count = len(shares)
     steps = min(count, CURVE_POINTS)
     chosen = {round(step * (count - 1) / (steps - 1)) for step in range(steps)}
@@ -431,7 +438,7 @@ def _segments(table: pa.Table) -> Section:
                 "revenue": _money(amount),
                 "revenue_share": round(shares[1], 5),
                 "percents": [_percent(share) for share in shares],
-                "average": _money(amount / count) if count else "–",
+                "average": _money(amount / count) if count else NOT_YET,
                 "meaning": meaning,
                 "action": action,
             }
@@ -478,7 +485,7 @@ def _segments(table: pa.Table) -> Section:
 
 
 def _cohorts(table: pa.Table) -> Section:
-    """The share of each month's new customers that bought again, months without a purchase too."""
+    """Show the share of each month's new customers that came back, months with none too."""
     cells = table.to_pylist()
     sizes = {row["cohort_month"]: row["cohort_size"] for row in cells}
     seen = {(row["cohort_month"], row["months_since_first"]): row for row in cells}
@@ -541,7 +548,7 @@ def _cohorts(table: pa.Table) -> Section:
 
 
 def _pairs(affinity: pa.Table, products: pa.Table) -> Section:
-    """The pairs with the most carts beyond chance.
+    """Show the pairs with the most carts beyond chance.
 
     Lift alone would put pairs first that met twice by accident, carts alone the best sellers. Carts
     with both divided by the lift are the carts that chance would give: the rest is the pair's own.
@@ -564,7 +571,7 @@ def _pairs(affinity: pa.Table, products: pa.Table) -> Section:
             "carts": f"{row['carts_together']:,}",
             "support": _percent(row["support"]),
             "confidence": _percent(row["confidence"]),
-            "lift": f"{row['lift']:,.1f}×",
+            "lift": f"{row['lift']:,.1f}",
             "bar": round(100 * row["lift"] / highest, 1),
         }
         for row in rows
@@ -651,7 +658,7 @@ def _shorten(name: str) -> str:
 
 
 def _heading(name: str) -> str:
-    """A name at the start of a heading."""
+    """Shorten a name to start a heading with."""
     return _shorten(name[:1].upper() + name[1:])
 
 
@@ -667,7 +674,7 @@ def _of_all(shown: int, count: int, what: str, which: str = "top") -> str:
     return f"; the {which} {shown} of {count:,} {what}" if shown < count else ""
 
 
-def _total(table: pa.Table, column: str) -> Any:  # noqa: ANN401 - int or Decimal, as the column is
+def _total(table: pa.Table, column: str) -> Any:
     return pc.sum(table[column]).as_py() or 0
 
 

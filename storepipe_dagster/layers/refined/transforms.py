@@ -7,7 +7,7 @@ here.
 """
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
-from pyspark.sql import functions as F  # noqa: N812 - as in every PySpark text
+from pyspark.sql import functions as F
 
 from storepipe_dagster.columns import conform
 from storepipe_dagster.layers.refined.schemas import (

@@ -51,9 +51,7 @@ def relational_users(database: Database) -> pa.RecordBatchReader:
     owners=OWNERS,
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CARTS)},
 )
-def relational_carts(
-    context: dg.AssetExecutionContext, database: Database
-) -> pa.RecordBatchReader:
+def relational_carts(context: dg.AssetExecutionContext, database: Database) -> pa.RecordBatchReader:
     """The carts of each day, one file per day."""
     days = ("cart_date", context.partition_keys)
     return database.read("carts", schemas.CARTS, CART_KEY, days)

@@ -1,6 +1,7 @@
 """Checks on trusted tables: no cart line disappears, none is there twice, no money is negative."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -95,7 +96,9 @@ def trusted_checks(
         for rule, query in RULES.items():
             if rule not in selected:
                 continue
-            wanted = {} if rule[0] == PRODUCT_PRICES else day_bounds(context.partition_keys)
+            wanted: dict[str, Any] = (
+                {} if rule[0] == PRODUCT_PRICES else day_bounds(context.partition_keys)
+            )
             if query == UNKNOWN_REASONS:
                 wanted["reasons"] = list(REJECTION_REASONS)
             yield no_rows(lake, rule, query, wanted)

@@ -5,7 +5,7 @@ in `schemas.py`; reading and writing is not done here.
 """
 
 from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F  # noqa: N812 - as in every PySpark text
+from pyspark.sql import functions as F
 
 from storepipe_dagster.columns import conform
 from storepipe_dagster.layers.trusted.schemas import (
