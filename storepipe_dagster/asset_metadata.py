@@ -36,7 +36,22 @@ def columns_of(
             )
             for column in schema.columns
         ]
-    elif isinstance(schema, type):
+    elif isinstance(schema, StructType):
+        columns = [
+            dg.TableColumn(field.name, field.dataType.simpleString(), field.metadata.get("comment"))
+            for field in schema.fields
+        ]
+    elif isinstance(schema, pa.Schema):
+        columns = [
+            dg.TableColumn(
+                field.name,
+                str(field.type),
+                field.metadata[b"comment"].decode(),
+                tags=PERSONAL_DATA if b"personal_data" in field.metadata else None,
+            )
+            for field in schema
+        ]
+    else:
         columns = [
             dg.TableColumn(
                 field.alias or name,
@@ -46,21 +61,6 @@ def columns_of(
             )
             for name, field in schema.model_fields.items()
             for definition in [_json_definition(schema, field.alias or name)]
-        ]
-    elif isinstance(schema, StructType):
-        columns = [
-            dg.TableColumn(field.name, field.dataType.simpleString(), field.metadata.get("comment"))
-            for field in schema.fields
-        ]
-    else:
-        columns = [
-            dg.TableColumn(
-                field.name,
-                str(field.type),
-                field.metadata[b"comment"].decode(),
-                tags=PERSONAL_DATA if b"personal_data" in field.metadata else None,
-            )
-            for field in schema
         ]
     return {COLUMN_SCHEMA: dg.TableSchema(columns)}
 

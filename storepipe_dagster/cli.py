@@ -191,15 +191,19 @@ def _print(connection: Any, query: str, form: str) -> None:
     while rows := result.fetchmany(ROWS_AT_A_TIME):
         for row in rows:
             record = dict(zip(names, row, strict=True))
-            click.echo(separator + json.dumps(record, default=_plain, ensure_ascii=False))
+            click.echo(separator + json.dumps(record, default=plain, ensure_ascii=False))
             separator = ","
     click.echo("[]" if separator == "[" else "]")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON for what has none: numbers stay numbers, times are ISO 8601."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
+
+
+if __name__ == "__main__":
+    main()

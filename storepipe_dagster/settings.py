@@ -87,7 +87,10 @@ class Settings(BaseSettings):
                 for name in ("databricks_host", "databricks_staging")
                 if getattr(self, name) is None
             ]
-            if not (self.databricks_token or self.databricks_client_secret):
+            if not (
+                self.databricks_token
+                or (self.databricks_client_id and self.databricks_client_secret)
+            ):
                 unset.append(
                     "DATABRICKS_TOKEN or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET"
                 )

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyspark
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - as in every PySpark text
+from pyspark.sql import functions as F
 from pyspark.sql.connect.session import SparkSession as ConnectSession
 from pyspark.sql.types import DataType, TimestampType
 
@@ -26,6 +26,8 @@ CLASSIC_CONF = {
     "spark.connect.grpc.binding.address": "127.0.0.1",
     "spark.connect.grpc.binding.port": "0",
     "spark.driver.bindAddress": "127.0.0.1",
+    # Short tests gain nothing from the slower, better compiler.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "2",

@@ -53,5 +53,5 @@ def test_conform_keeps_nulls(spark):
 def test_conform_fails_when_a_column_is_missing(spark):
     df = spark.createDataFrame([(7,)], "number int")
 
-    with pytest.raises(PySparkException, match="amount|day|name"):
+    with pytest.raises(PySparkException, match=r"amount|day|name"):
         conform(df, SCHEMA).collect()

@@ -15,6 +15,7 @@ import fsspec
 
 from storepipe_dagster.errors import UserError
 
+PARQUET_FILE = "data.parquet"
 PARTITION_COLUMN = "partition_expr"  # Dagster's name for it in an asset's metadata
 
 

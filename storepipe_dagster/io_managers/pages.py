@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError
 
 FILE = "index.html"
 
@@ -21,6 +21,9 @@ class PageIOManager(dg.ConfigurableIOManager):
         context.add_output_metadata({"path": dg.MetadataValue.path(path), "size_bytes": len(page)})
 
     def load_input(self, context: dg.InputContext) -> str:
-        """Read the page."""
-        text: str = self.lake.files.cat_file(self.lake.path(context.asset_key, FILE)).decode()
+        """Read the page; raises ``MissingUpstreamError``."""
+        path = self.lake.path(context.asset_key, FILE)
+        if not self.lake.files.exists(path):
+            raise MissingUpstreamError(context.asset_key)
+        text: str = self.lake.files.cat_file(path).decode()
         return text

@@ -9,9 +9,12 @@ import pyarrow.parquet as pq
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 
-from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, partition_column
-
-FILE = "data.parquet"
+from storepipe_dagster.io_managers.lake import (
+    PARQUET_FILE,
+    Lake,
+    MissingUpstreamError,
+    partition_column,
+)
 
 
 class RowsOutsideError(Exception):
@@ -69,8 +72,8 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def _path(self, key: dg.AssetKey, column: str | None, day: str | None) -> str:
         if column and day:
-            return self.lake.day_path(key, column, day, FILE)
-        return self.lake.path(key, FILE)
+            return self.lake.day_path(key, column, day, PARQUET_FILE)
+        return self.lake.path(key, PARQUET_FILE)
 
 
 def _batches_by_day(
@@ -84,7 +87,7 @@ def _batches_by_day(
         runs = pc.run_end_encode(batch.column(column))
         start = 0
         for end, value in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
-            day = value.isoformat()
+            day = str(value)
             if day not in days:
                 raise RowsOutsideError(f"Rows of {day} came, which was not asked for.")
             yield day, batch.slice(start, end - start)

@@ -5,7 +5,7 @@ knows only how to write rows to a table and how to read one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,8 @@ class Database(dg.ConfigurableResource[Any]):
     def count(self, table: str, days: tuple[str, Sequence[str]] | None = None) -> int:
         """The rows of a table, or of some days of it."""
         query = sa.select(sa.func.count()).select_from(sa.table(table))
-        with self.engine.connect() as connection:
-            return connection.scalar(_of_days(query, days)) or 0
+        with self._reading(_of_days(query, days)) as result:
+            return result.scalar() or 0
 
     def read(
         self,
@@ -88,6 +88,16 @@ class Database(dg.ConfigurableResource[Any]):
         return pa.RecordBatchReader.from_batches(schema, self._batches(query, schema))
 
     def _batches(self, query: sa.Select[Any], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        with self._reading(query) as result:
+            while rows := result.fetchmany(ROWS_PER_BATCH):
+                columns = zip(*rows, strict=True)
+                yield pa.RecordBatch.from_arrays(
+                    [_array(values, field) for values, field in zip(columns, schema, strict=True)],
+                    schema=schema,
+                )
+
+    @contextmanager
+    def _reading(self, query: sa.Select[Any]) -> Iterator[sa.CursorResult[Any]]:
         with self.engine.connect().execution_options(stream_results=True) as connection:
             try:
                 result = connection.execute(query)
@@ -96,16 +106,13 @@ class Database(dg.ConfigurableResource[Any]):
                     f"{query.get_final_froms()[0]} cannot be read from the database: {error.orig}. "
                     "Materialise the assets under mysql/ first."
                 ) from None
-            while rows := result.fetchmany(ROWS_PER_BATCH):
-                columns = zip(*rows, strict=True)
-                yield pa.RecordBatch.from_arrays(
-                    [_array(values, field) for values, field in zip(columns, schema, strict=True)],
-                    schema=schema,
-                )
+            yield result
 
     def _transaction(self, *tables: sa.Table) -> AbstractContextManager[sa.Connection]:
         if absent := [table for table in tables if table.name not in self._known]:
-            absent[0].metadata.create_all(self.engine, tables=absent)
+            with self.engine.begin() as connection:
+                for table in absent:
+                    connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
             self._known.update(table.name for table in absent)
         return self.engine.begin()
 
@@ -150,6 +157,6 @@ def _execute_many(connection: sa.Connection, statement: sa.Insert, rows: Sequenc
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA busy_timeout=60000")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA busy_timeout=60000")

@@ -10,6 +10,8 @@ from typing import NoReturn
 
 LONGEST_ELEMENT = 64 * 2**20
 _SPACE = re.compile(r"[ \t\n\r]*")
+# Up to the end of the text, what may turn out to belong to the number before it.
+_NUMBER_MAY_GO_ON = re.compile(r"(\.|[eE][-+]?)?")
 
 
 class NotAnArrayError(ValueError):
@@ -71,7 +73,7 @@ class _Text:
     def element(self) -> str:
         """Move past the value at the position and give its text on one line.
 
-        A number may go on in the next chunk, so a value counts once a character follows it.
+        A number may go on in the next chunk, so a value counts once what follows cannot be of it.
         """
         while True:
             try:
@@ -79,7 +81,7 @@ class _Text:
             except (ValueError, RecursionError) as error:
                 problem = getattr(error, "msg", None) or str(error)
             else:
-                if end < len(self._text):
+                if not _NUMBER_MAY_GO_ON.fullmatch(self._text, end):
                     element = self._text[self.position : end]
                     self.position = end
                     return element.replace("\r", " ").replace("\n", " ")

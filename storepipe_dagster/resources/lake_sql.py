@@ -15,8 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.io_managers.lake import Lake
-from storepipe_dagster.io_managers.parquet import FILE
+from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake
 
 SCHEMAS = {
     "raw_relational": dg.AssetKey(["raw", "relational"]),
@@ -64,7 +63,7 @@ class LakeSql(dg.ConfigurableResource[Any]):
             if not deltalake.DeltaTable.is_deltatable(path):
                 return None
             return _delta(connection, "_".join(key.path), deltalake.DeltaTable(path))
-        for pattern in (f"{path}/{FILE}", f"{path}/*/{FILE}"):
+        for pattern in (f"{path}/{PARQUET_FILE}", f"{path}/*/{PARQUET_FILE}"):
             if self.lake.files.glob(pattern):
                 return f"FROM read_parquet({_quoted(pattern)}, hive_partitioning = true)"
         return None

@@ -27,7 +27,7 @@ class InProcessSpark(LazyPySparkResource):
 
 @cache
 def _sail() -> Any:
-    """This process's Sail server, which lives as long as the process."""
+    """Start the Sail server of this process, which lives as long as the process."""
     os.environ.setdefault("RUST_LOG", "error")
     from pysail.spark import SparkConnectServer  # noqa: PLC0415  # reads RUST_LOG when loaded
 

@@ -80,10 +80,8 @@ class StoreApi(dg.ConfigurableResource[Any]):
         days = {"startdate": str(first), "enddate": str(last + timedelta(days=1))}
         try:
             return self._array("/carts", days)
-        except _RefusedError as refused:
-            if refused.status not in DATES_NOT_TAKEN:
-                raise self._failed("/carts", refused) from None
-        return self._array("/carts")
+        except _RefusedError:
+            return self._array("/carts")
 
     def _array(
         self,
@@ -134,7 +132,7 @@ class StoreApi(dg.ConfigurableResource[Any]):
                     spool.append(path, keep(text))
         except requests.RequestException as error:
             raise _PassingError(_told(error)) from None
-        except (NotAnArrayError, UnicodeDecodeError) as error:
+        except (NotAnArrayError, UnicodeDecodeError, RecursionError) as error:
             raise _PassingError(f"the answer is not a whole JSON array: {error}") from None
         return spool
 
@@ -166,15 +164,11 @@ class StoreApi(dg.ConfigurableResource[Any]):
 
 def without_password(text: str) -> str:
     """A user's JSON text without any member called password, however deep and whatever its case."""
-    return json.dumps(_drop_password(json.loads(text)))
+    return json.dumps(json.loads(text, object_pairs_hook=_drop_password))
 
 
-def _drop_password(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _drop_password(v) for k, v in value.items() if k.casefold() != PASSWORD}
-    if isinstance(value, list):
-        return [_drop_password(item) for item in value]
-    return value
+def _drop_password(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in members if name.casefold() != PASSWORD}
 
 
 def _decoded(response: requests.Response) -> Iterator[str]:
@@ -201,18 +195,20 @@ def _seconds(retry_after: str) -> float:
 
 def _told(error: requests.RequestException) -> str:
     """A request's failure in a few words, without the address and its parameters."""
-    if isinstance(error, requests.exceptions.Timeout):
+    cause = _innermost(error)
+    # While an answer is read, requests calls a time-out a ConnectionError.
+    if isinstance(error, requests.exceptions.Timeout) or isinstance(cause, TimeoutError):
         return "it did not answer in time"
     if isinstance(error, requests.exceptions.SSLError):
-        return f"TLS failed ({_innermost(error)})"
+        return f"TLS failed ({cause})"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection was cut in the middle of the answer"
     if isinstance(error, requests.exceptions.ConnectionError):
-        return f"no connection ({_innermost(error)})"
+        return f"no connection ({str(cause) or type(cause).__name__})"
     return f"the request failed ({type(error).__name__})"
 
 
-def _innermost(error: BaseException) -> str:
+def _innermost(error: BaseException) -> BaseException:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
-    return str(error) or type(error).__name__
+    return error

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql
 METADATA = sa.MetaData()
 PERSONAL = {"personal_data": True}
 
-MONEY = sa.String(16).with_variant(sa.Numeric(12, 2), "mysql")
+MONEY = sa.String(16).with_variant(sa.DECIMAL(12, 2), "mysql")
 UTC_TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
 OPTIONS: dict[str, Any] = {

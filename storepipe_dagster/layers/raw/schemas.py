@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from storepipe_dagster.times import utc_time
 
-LARGEST_PRICE = 10**10  # exclusive: decimal(12,2)
+LARGEST_PRICE = 9_999_999_999.995  # exclusive: from there on it rounds beyond decimal(12,2)
 
 
 def _is_time(text: str) -> str:

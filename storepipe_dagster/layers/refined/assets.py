@@ -12,8 +12,9 @@ from pyspark.sql import DataFrame
 
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
-from storepipe_dagster.layers.refined import report, schemas, transforms
-from storepipe_dagster.layers.refined.report import RefinedTables, chart_svg, charts
+from storepipe_dagster.layers.refined import schemas, transforms
+from storepipe_dagster.layers.refined.report import page
+from storepipe_dagster.layers.refined.report.tables import RefinedTables
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
 
 SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
@@ -163,6 +164,6 @@ def store_report(
         product_affinity,
     )
     context.add_output_metadata(
-        {name: picture(chart_svg(chart)) for name, chart in charts(tables).items()}
+        {name: picture(page.chart_svg(chart)) for name, chart in page.charts(tables).items()}
     )
-    return report.store_report(tables)
+    return page.store_report(tables)

@@ -24,6 +24,8 @@ from storepipe_dagster.layers.refined.schemas import (
 A_CLASS_UP_TO = 0.8
 B_CLASS_UP_TO = 0.95
 QUINTILES = 5
+HIGH_SCORE = 4
+LOW_SCORE = 2
 
 
 def sales_by_day(sales: DataFrame) -> DataFrame:
@@ -67,8 +69,13 @@ def sales_by_product(sales: DataFrame) -> DataFrame:
     names = sales.groupBy("product_id", "product_title", "category").agg(
         F.max("sale_date").alias("sale_date")
     )
-    latest_names = names.groupBy("product_id").agg(
-        F.max(F.struct("sale_date", "product_title", "category")).alias("latest")
+    by_recency = Window.partitionBy("product_id").orderBy(
+        F.desc("sale_date"), "product_title", "category"
+    )
+    latest_names = (
+        names.withColumn("place", F.row_number().over(by_recency))
+        .where(F.col("place") == 1)
+        .select("product_id", "product_title", "category")
     )
     products = totals.join(latest_names, on="product_id", how="inner")
     by_revenue = _all_rows().orderBy(F.desc("revenue"), "product_id")
@@ -76,8 +83,8 @@ def sales_by_product(sales: DataFrame) -> DataFrame:
     revenue_of_all = F.sum("revenue").over(_all_rows())
     ranked = products.select(
         "product_id",
-        F.col("latest.product_title").alias("product_title"),
-        F.col("latest.category").alias("category"),
+        "product_title",
+        "category",
         "carts",
         "units",
         "revenue",
@@ -126,12 +133,14 @@ def customer_segments(sales: DataFrame) -> DataFrame:
         _quintile("frequency").alias("frequency_score"),
         _quintile("monetary").alias("monetary_score"),
     )
-    is_recent = F.col("recency_score") >= 4  # noqa: PLR2004 - the contract's limits
-    is_long_ago = F.col("recency_score") <= 2  # noqa: PLR2004
+    is_recent = F.col("recency_score") >= HIGH_SCORE
+    is_long_ago = F.col("recency_score") <= LOW_SCORE
+    is_frequent = F.col("frequency_score") >= HIGH_SCORE
+    is_infrequent = F.col("frequency_score") <= LOW_SCORE
     segment = (
-        F.when(is_recent & (F.col("frequency_score") >= 4), "champion")  # noqa: PLR2004
-        .when(is_recent & (F.col("frequency_score") <= 2), "new")  # noqa: PLR2004
-        .when(is_long_ago & (F.col("frequency_score") >= 3), "at_risk")  # noqa: PLR2004
+        F.when(is_recent & is_frequent, "champion")
+        .when(is_recent & is_infrequent, "new")
+        .when(is_long_ago & ~is_infrequent, "at_risk")
         .when(is_long_ago, "lost")
         .otherwise("regular")
     )

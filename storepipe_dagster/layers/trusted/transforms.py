@@ -40,27 +40,28 @@ def product_prices(captures: DataFrame) -> DataFrame:
     JSON array that the API gave. A product missing from a capture goes on as it was. Of several
     records of one product in one capture the first counts.
     """
-    listed = captures.select(
+    records = captures.select(
+        "captured_at", F.posexplode(F.from_json("content", CAPTURED_PRODUCTS))
+    ).select(
+        F.col("col.id").alias("product_id"),
         "captured_at",
-        F.posexplode(F.from_json("content", CAPTURED_PRODUCTS)).alias("position", "product"),
-    ).where(F.col("product.id").isNotNull())
-    first_listed = (
-        listed.groupBy("captured_at", F.col("product.id").alias("product_id"))
-        .agg(F.min(F.struct("position", "product")).alias("first"))
-        .select(
-            "product_id",
-            "captured_at",
-            _trim(F.col("first.product.title")).alias("product_title"),
-            _trim(F.col("first.product.category")).alias("category"),
-            _parse_price(F.col("first.product.price")).alias("unit_price"),
-        )
+        F.col("pos").alias("position"),
+        _trim(F.col("col.title")).alias("product_title"),
+        _trim(F.col("col.category")).alias("category"),
+        _parse_price(F.col("col.price")).alias("unit_price"),
+    )
+    by_position = Window.partitionBy("product_id", "captured_at").orderBy("position")
+    listed = (
+        records.where(F.col("product_id").isNotNull())
+        .withColumn("place", F.row_number().over(by_position))
+        .where(F.col("place") == 1)
     )
     by_capture = Window.partitionBy("product_id").orderBy("captured_at")
     is_first = F.lag("captured_at").over(by_capture).isNull()
     is_changed = F.lit(False)
     for name in ("product_title", "category", "unit_price"):
         is_changed = is_changed | ~F.col(name).eqNullSafe(F.lag(name).over(by_capture))
-    compared = first_listed.select("*", is_first.alias("is_first"), is_changed.alias("is_changed"))
+    compared = listed.select("*", is_first.alias("is_first"), is_changed.alias("is_changed"))
     periods = compared.where(F.col("is_first") | F.col("is_changed")).select(
         "product_id",
         "product_title",

@@ -32,6 +32,7 @@ MONTH_LABEL = (
 )
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 SVG_WIDTH = 760
+TARGET = "target"  # the invisible layer that the pointer meets; the page's style knows it
 TEXT_IN_CELL_FROM_PIXELS = 34
 
 # Text has a contrast of 4.5:1 to the page at least, marks 3:1; blue, orange and grey differ in
@@ -116,7 +117,7 @@ def theme(colours: Mapping[str, str]) -> Spec:
             "mean-line": {"color": ink, "strokeWidth": 2},
             "guide": {"color": muted, "strokeDash": [3, 4]},
             "guide-text": {"color": muted, "fontSize": 12},
-            "hit": {"color": ink, "opacity": 0},
+            "target": {"color": ink, "opacity": 0},
             "name": {"color": ink, "fontSize": 13},
             "amount": {"color": muted, "fontSize": 13},
             "on-low": {"color": colours["on-low"], "fontSize": 12},
@@ -160,10 +161,10 @@ def revenue_over_time(rows: Rows, title: str, subtitle: str) -> Chart:
         tooltip.append(alt.Tooltip("mean_text:N", title="Mean of 7 days"))
         line = "mean-line" if len(rows) <= BARS_UP_TO_DAYS else "strong-line"
         layers.append(base.mark_line(aria=False, style=line).encode(x=middle, y=alt.Y("mean:Q")))
-    target = base.mark_rect(style="hit").encode(
+    target = base.mark_rect(style="target").encode(
         x=x, y=alt.value(0), y2=alt.value("height"), tooltip=tooltip
     )
-    layers.append(target.properties(name="hit"))
+    layers.append(target.properties(name=TARGET))
     # Room on the right for half of the last label.
     padding = {"left": 0, "right": 16, "top": 2, "bottom": 6}
     return _titled(alt.layer(*layers).properties(height=260, padding=padding), title, subtitle)
@@ -198,12 +199,12 @@ def bar_list(rows: Rows, title: str, subtitle: str) -> Chart:
         layers.append(
             letter.encode(x=alt.value(0), text="abc_class:N", color=_abc_colour("abc_class:N"))
         )
-    target = base.mark_rect(style="hit").encode(
+    target = base.mark_rect(style="target").encode(
         x=alt.value(0),
         x2=alt.value("width"),
         tooltip=[alt.Tooltip(f"{heading}:N", title=heading) for heading in headings],
     )
-    layers.append(target.properties(name="hit"))
+    layers.append(target.properties(name=TARGET))
     return _titled(alt.layer(*layers).properties(height=44 * len(rows)), title, subtitle)
 
 
@@ -226,7 +227,7 @@ def revenue_concentration(rows: Rows, title: str, subtitle: str) -> Chart:
         y=alt.Y("revenue_share:Q", axis=percent, scale=alt.Scale(domain=[0, 1]), stack=None),
         color=_abc_colour("abc_class:N"),
     )
-    target = base.mark_point(size=260, filled=True, style="hit").encode(
+    target = base.mark_point(size=260, filled=True, style="target").encode(
         x="product_share:Q",
         y="revenue_share:Q",
         tooltip=[
@@ -237,7 +238,7 @@ def revenue_concentration(rows: Rows, title: str, subtitle: str) -> Chart:
     )
     area = curve.mark_area(aria=False, opacity=0.22)
     line = curve.mark_line(aria=False, strokeWidth=2.5)
-    chart = alt.layer(area, line, target.properties(name="dot")).properties(height=280)
+    chart = alt.layer(area, line, target.properties(name=TARGET)).properties(height=280)
     return _titled(chart, title, subtitle)
 
 
@@ -267,7 +268,7 @@ def customer_segments(rows: Rows, title: str, subtitle: str) -> Chart:
     amount = base.mark_text(aria=False, style="amount", align="right", dy=-16).encode(
         x=alt.value("width"), text="amount:N"
     )
-    target = base.mark_rect(style="hit").encode(
+    target = base.mark_rect(style="target").encode(
         x=alt.value(0),
         x2=alt.value("width"),
         tooltip=[
@@ -278,7 +279,7 @@ def customer_segments(rows: Rows, title: str, subtitle: str) -> Chart:
             alt.Tooltip("revenue_share:Q", title=shares[0], format=".1%"),
         ],
     )
-    chart = alt.layer(*bars, name, amount, target.properties(name="hit"))
+    chart = alt.layer(*bars, name, amount, target.properties(name=TARGET))
     return _titled(chart.properties(height=60 * len(rows)), title, subtitle)
 
 
@@ -354,11 +355,14 @@ def chart_svg(chart: Chart) -> str:
     """Draw the chart as a still SVG picture, light on white, for Dagster's metadata."""
     spec: Spec = chart.to_dict(validate=False)
     spec["width"] = min(SVG_WIDTH, spec.get("usermeta", {}).get("maxWidth", SVG_WIDTH))
-    subtitle = spec["title"].get("subtitle")
-    if isinstance(subtitle, str):
-        spec["title"]["subtitle"] = textwrap.wrap(subtitle, 105)
-    config = theme(LIGHT) | {"background": "#ffffff", "padding": 20}
-    spec.pop("config", None)
+    title = spec["title"]
+    title["text"] = textwrap.wrap(title["text"], spec["width"] // 10)
+    title["subtitle"] = textwrap.wrap(title["subtitle"], max(60, spec["width"] // 7))
+    # A picture has neither tooltips nor parts that a screen reader could reach.
+    spec["layer"] = [layer for layer in spec["layer"] if layer.get("name") != TARGET]
+    config = theme(LIGHT) | {"aria": False, "background": LIGHT["page"], "padding": 20}
+    for key in ("config", "padding"):
+        spec.pop(key, None)
     svg: str = vl_convert.vegalite_to_svg(spec, config=config, allowed_base_urls=[])
     return svg
 
@@ -384,7 +388,9 @@ def _data(rows: Rows) -> alt.InlineData:
 def _time_axis(rows: Rows, *, monthly: bool) -> tuple[alt.X, alt.X]:
     """Return the time as bands and, for lines, their middles; a few days all have a label."""
     if not monthly and len(rows) <= BANDS_UP_TO_DAYS:
-        axis = alt.Axis(labelAngle=0, labelOverlap="parity", ticks=False, title=None)
+        axis = alt.Axis(
+            labelAngle=0, labelOverlap="parity", labelSeparation=6, ticks=False, title=None
+        )
         bands = alt.X("tick:O", axis=axis, scale=alt.Scale(paddingInner=0.25), sort=None)
         return bands, bands
     by_day = not monthly and len(rows) <= BARS_UP_TO_DAYS
@@ -422,5 +428,5 @@ def _number(value: object) -> float:
 
 
 def _text_width(rows: Rows, field: str) -> int:
-    """Return the pixels to keep free for the longest of these texts: digits of 13 px are 7 px wide."""
+    """Return the pixels that the longest of these texts takes: 7 for a digit of 13 px."""
     return 12 + round(7 * max(len(str(row[field])) for row in rows))

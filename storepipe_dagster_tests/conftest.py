@@ -1,0 +1,33 @@
+"""What tests share: a home of their own, the two Spark engines, the real API's answers."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# The package reads its settings when it is loaded: give it none of the developer's.
+for name in list(os.environ):
+    if name.startswith(("STOREPIPE_", "MYSQL_", "AZURE_STORAGE_", "DATABRICKS_", "DAGSTER_")):
+        del os.environ[name]
+HOME = tempfile.mkdtemp(prefix="storepipe-tests-")
+os.environ["STOREPIPE_HOME"] = HOME
+os.chdir(HOME)  # no .env of the developer's here
+
+import shutil  # noqa: E402
+
+import pytest  # noqa: E402
+
+from storepipe_dagster_tests.spark import classic_spark, sail, spark  # noqa: E402, F401
+
+FAKESTORE = Path(__file__).parents[2] / "shared" / "data" / "fakestore"
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def fakestore() -> Path:
+    """The folder of the real API's answers; no copy of them is kept here."""
+    if not FAKESTORE.exists():
+        pytest.skip(f"{FAKESTORE} is not there")
+    return FAKESTORE

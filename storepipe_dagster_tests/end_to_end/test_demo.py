@@ -1,0 +1,59 @@
+"""The demo, small: what a newcomer sees first."""
+
+import pytest
+
+from storepipe_dagster_tests.end_to_end.commands import Home
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    home = Home(tmp_path_factory.mktemp("demo"))
+    return home, home.command("demo", "--carts", "1200", "--days", "40", "--seed", "5")
+
+
+def test_the_demo_succeeds_and_says_where_to_look(demo):
+    home, done = demo
+    assert done.returncode == 0, done.stderr
+    assert str(home.lake / "refined" / "store_report" / "index.html") in done.stdout
+    assert "storepipe sql" in done.stdout
+    assert "make dev" in done.stdout
+
+
+def test_every_step_is_told_with_its_rows(demo):
+    _, done = demo
+    steps = [line for line in done.stderr.splitlines() if line.startswith("[")]
+    assert len(steps) == 25
+    assert any("trusted/sales" in line and line.endswith("rows") for line in steps)
+
+
+def test_every_table_of_the_contract_is_there(demo):
+    home, _ = demo
+    assert sorted(home.tables()) == [
+        "raw_relational.cart_items",
+        "raw_relational.carts",
+        "raw_relational.products",
+        "raw_relational.users",
+        "refined.customer_cohorts",
+        "refined.customer_segments",
+        "refined.product_affinity",
+        "refined.sales_by_category",
+        "refined.sales_by_city",
+        "refined.sales_by_day",
+        "refined.sales_by_product",
+        "trusted.product_prices",
+        "trusted.rejected_sales",
+        "trusted.sales",
+    ]
+
+
+def test_the_shop_s_defects_are_rejected_with_their_reasons(demo):
+    home, _ = demo
+    reasons = home.sql("SELECT DISTINCT reason FROM trusted.rejected_sales ORDER BY 1")
+    assert [row["reason"] for row in reasons] == [
+        "duplicate_cart_id",
+        "invalid_price",
+        "quantity_not_positive",
+        "unknown_product",
+        "unknown_user",
+    ]
+    assert len(list(home.lake.glob("raw/carts/*/*.rejected.json"))) == 1

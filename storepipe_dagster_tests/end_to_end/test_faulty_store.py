@@ -1,0 +1,133 @@
+"""What the user sees, and where each cart line goes, when the store misbehaves."""
+
+import json
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from storepipe_dagster_tests.end_to_end.commands import Home
+
+DAY = "2020-01-05"
+PRODUCTS = [
+    {"id": 1, "title": "Lamp ", "price": 10, "category": "home"},
+    {"id": 2, "title": "Chair", "price": 25.5, "category": "home"},
+    {"id": 3, "title": "Misprint", "price": -1, "category": "home"},
+]
+USERS = [{"id": 1, "address": {"city": "san antonio"}, "password": "hunter2-secret"}]
+
+
+def cart(cart_id, *lines, user=1):
+    products = [{"productId": product, "quantity": quantity} for product, quantity in lines]
+    return {"id": cart_id, "userId": user, "date": f"{DAY}T08:00:00.000Z", "products": products}
+
+
+class Store(ThreadingHTTPServer):
+    """Answers with literal lists, after the faults that are set for a path."""
+
+    daemon_threads = True
+
+    def __init__(self, carts):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers = {"/products": PRODUCTS, "/users": USERS, "/carts": carts}
+        self.faults = {}
+        self.requests = Counter()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        path = self.path.split("?")[0]
+        self.server.requests[path] += 1
+        faults = self.server.faults.get(path, [])
+        fault = faults.pop(0) if faults else None
+        body = json.dumps(self.server.answers[path]).encode()
+        if fault == "not json":
+            body = b"<html>be right back</html>"
+        self.send_response(500 if fault == "500" else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if fault == "cut" else body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serving(tmp_path, carts):
+    with Store(carts) as store:
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        yield store, Home(tmp_path, f"http://127.0.0.1:{store.server_port}")
+        store.shutdown()
+
+
+def test_a_store_that_fails_and_cuts_twice_is_captured_all_the_same(tmp_path):
+    with serving(tmp_path, [cart(1, (1, 2), (2, 1))]) as (store, home):
+        store.faults = {"/carts": ["500", "500"], "/products": ["cut", "not json"]}
+        done = home.run(DAY, DAY)
+        assert store.requests == {"/carts": 3, "/products": 3, "/users": 1}
+    assert "/carts: it answered 500; trying again" in done.stderr
+    assert "cut in the middle of the answer; trying again" in done.stderr
+    assert home.sql("SELECT sum(revenue) AS revenue FROM trusted.sales") == [{"revenue": 45.5}]
+
+
+def test_every_line_of_a_bad_day_is_sold_or_rejected_with_its_reason(tmp_path):
+    carts = [
+        cart(1, (1, 2), (99, 1), (2, 0), (3, 1)),
+        cart(1, (2, 7)),
+        cart(2, (1, 1), user=77),
+        cart(3, (2, 1)),
+        cart(3, (2, 1)),
+    ]
+    with serving(tmp_path, carts) as (_, home):
+        home.run(DAY, DAY)
+    assert home.sql(
+        "SELECT cart_id, line_number, product_title, city, revenue FROM trusted.sales ORDER BY ALL"
+    ) == [
+        {"cart_id": 1, "line_number": 1, "product_title": "Lamp", "city": "San Antonio",
+         "revenue": 20},
+        {"cart_id": 3, "line_number": 1, "product_title": "Chair", "city": "San Antonio",
+         "revenue": 25.5},
+    ]  # fmt: skip
+    assert home.sql(
+        "SELECT cart_id, line_number, quantity, reason FROM trusted.rejected_sales ORDER BY ALL"
+    ) == [
+        {"cart_id": 1, "line_number": 1, "quantity": 7, "reason": "duplicate_cart_id"},
+        {"cart_id": 1, "line_number": 2, "quantity": 1, "reason": "unknown_product"},
+        {"cart_id": 1, "line_number": 3, "quantity": 0, "reason": "quantity_not_positive"},
+        {"cart_id": 1, "line_number": 4, "quantity": 1, "reason": "invalid_price"},
+        {"cart_id": 2, "line_number": 1, "quantity": 1, "reason": "unknown_user"},
+    ]
+
+
+def test_bad_json_to_the_end_is_one_error_and_writes_nothing(tmp_path):
+    with serving(tmp_path, []) as (store, home):
+        store.faults = {path: ["not json"] * 9 for path in store.answers}
+        done = home.command("run", "--from", DAY, "--to", DAY)
+        assert store.requests == {"/carts": 5, "/products": 5, "/users": 5}
+    assert done.returncode == 1
+    assert "/carts failed 5 times" in done.stderr
+    assert "not a whole JSON array" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not home.lake.exists()
+
+
+@pytest.mark.parametrize("bad", [{"id": "x"}, "nonsense", {"id": 9, "date": "yesterday"}])
+def test_too_many_bad_records_stop_the_run_before_anything_downstream(tmp_path, bad):
+    with serving(tmp_path, [cart(1, (1, 1)), bad]) as (_, home):
+        done = home.command("run", "--from", DAY, "--to", DAY)
+    assert done.returncode == 1
+    assert "raw/carts: few_records_are_rejected failed. 1 of 2 records" in done.stderr
+    (rejected,) = home.lake.glob("raw/carts/*/*.rejected.json")
+    assert [record["record"] for record in json.loads(rejected.read_text())] == [bad]
+    assert not list(home.lake.glob("raw/relational/carts/*"))
+    assert not (home.lake / "trusted" / "sales").exists()
+
+
+def test_a_password_is_in_no_file_and_no_output(tmp_path):
+    with serving(tmp_path, [cart(1, (1, 1))]) as (_, home):
+        done = home.run(DAY, DAY)
+    assert "hunter2" not in done.stdout + done.stderr
+    for file in home.path.rglob("*"):
+        assert not file.is_file() or b"hunter2" not in file.read_bytes(), file

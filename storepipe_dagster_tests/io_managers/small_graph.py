@@ -1,0 +1,72 @@
+"""Running small assets through the IO managers, as Dagster does: a day, a range of days, no day."""
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import dagster as dg
+
+DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-04")
+DAY_1, DAY_2, DAY_3 = DAYS.get_partition_keys()
+SINGLE_RUN = dg.BackfillPolicy.single_run()
+SIGKILLED = -9
+
+
+def materialize(
+    assets: Sequence[Any],
+    resources: dict[str, Any],
+    *days: str,
+    select: str | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Materialise all assets, or the one that is selected; several days are one run."""
+    tags = {}
+    if len(days) > 1:
+        tags = {
+            "dagster/asset_partition_range_start": days[0],
+            "dagster/asset_partition_range_end": days[-1],
+        }
+    with dg.DagsterInstance.ephemeral() as instance:
+        return dg.materialize(
+            list(assets),
+            selection=select and dg.AssetSelection.assets(select),
+            resources=resources,
+            partition_key=days[0] if len(days) == 1 else None,
+            tags=tags,
+            instance=instance,
+        )
+
+
+def metadata_by_day(result: dg.ExecuteInProcessResult, key: str) -> dict[str | None, dict[str, Any]]:
+    """What the materialisations of an asset tell, by partition."""
+    return {
+        event.partition: {
+            name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()
+        }
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey.from_user_string(key)
+    }
+
+
+def kill_in_mid_write(write: Callable[[Connection, str], None], root: str) -> None:
+    """Run ``write`` in a process of its own, and kill that when it tells that it is writing.
+
+    ``write`` sends something through its connection in mid-write and then waits for an answer.
+    """
+    processes = multiprocessing.get_context("spawn")
+    ours, theirs = processes.Pipe()
+    process = processes.Process(target=write, args=(theirs, root))
+    process.start()
+    theirs.close()
+    try:
+        ours.recv()
+    finally:
+        process.kill()
+        process.join()
+    assert process.exitcode == SIGKILLED
+
+
+def stop_here(connection: Connection) -> None:
+    """Tell that a write is under way, and wait to be killed."""
+    connection.send("writing")
+    connection.recv()

@@ -1,0 +1,448 @@
+"""Tests of `storepipe_dagster.io_managers.delta`."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timezone
+from decimal import Decimal
+
+import dagster as dg
+import deltalake
+import pyarrow as pa
+import pytest
+from dagster_pyspark import LazyPySparkResource
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql.types import DateType, DecimalType, LongType, StructType, TimestampType
+
+from storepipe_dagster.asset_metadata import columns_of
+from storepipe_dagster.columns import column
+from storepipe_dagster.io_managers.delta import DeltaIOManager, SchemaMismatchError
+from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, Lake, MissingUpstreamError
+from storepipe_dagster.resources.spark import InProcessSpark
+from storepipe_dagster_tests.io_managers.small_graph import (
+    DAY_1,
+    DAY_2,
+    DAY_3,
+    DAYS,
+    SINGLE_RUN,
+    kill_in_mid_write,
+    materialize,
+    metadata_by_day,
+    stop_here,
+)
+from storepipe_dagster_tests.spark import make_df, read_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+SCHEMA = StructType(
+    [
+        column("sale_date", DateType(), "The day"),
+        column("cart_id", LongType(), "Id"),
+        column("revenue", DecimalType(18, 2), "The money"),
+        column("sold_at", TimestampType(), "The time"),
+    ]
+)
+COLUMNS = {
+    "sale_date": "date",
+    "cart_id": "bigint",
+    "revenue": "decimal(18,2)",
+    "sold_at": "timestamp",
+}
+SIX = "2024-01-01 06:00:00"
+
+
+def sales_from(make):
+    """The partitioned asset, with what ``make`` makes of a Spark session."""
+
+    @dg.asset(
+        key=["trusted", "sales"],
+        partitions_def=DAYS,
+        backfill_policy=SINGLE_RUN,
+        io_manager_key="delta",
+        metadata={PARTITION_COLUMN: "sale_date", **columns_of(SCHEMA)},
+    )
+    def sales(pyspark: LazyPySparkResource) -> DataFrame:
+        return make(pyspark.spark_session)
+
+    return sales
+
+
+def sales_of(*rows):
+    """The partitioned asset, with rows of (day, cart_id)."""
+    return sales_from(lambda spark: carts_df(spark, *rows))
+
+
+def totals_of(*rows):
+    """An asset without days, with rows of (day, cart_id)."""
+
+    @dg.asset(
+        key=["refined", "totals"], io_manager_key="delta", metadata=dict(columns_of(SCHEMA))
+    )
+    def totals(pyspark: LazyPySparkResource) -> DataFrame:
+        return carts_df(pyspark.spark_session, *rows)
+
+    return totals
+
+
+def carts_df(spark, *rows):
+    return make_df(spark, COLUMNS, *((day, cart_id, "1.10", SIX) for day, cart_id in rows))
+
+
+def read(resources, asset, key, *days, kind=DataFrame):
+    """What an asset downstream reads: all days if none are asked for."""
+    got = []
+
+    @dg.asset(
+        ins={"table": dg.AssetIn(key.split("/"))},
+        partitions_def=DAYS if days else None,
+        backfill_policy=SINGLE_RUN if days else None,
+    )
+    def reader(table: kind) -> None:
+        got.extend(read_rows(table) if kind is DataFrame else [table])
+
+    materialize([asset, reader], resources, *days, select="reader")
+    return got
+
+
+def read_sales(resources, *days):
+    """Pairs of (day, cart_id)."""
+    return [row[:2] for row in read(resources, sales_of(), "trusted/sales", *days)]
+
+
+@pytest.fixture
+def table(root):
+    """The Delta table of the sales, as delta-rs sees it now."""
+    return lambda: deltalake.DeltaTable(str(root / "trusted/sales"))
+
+
+def carts_in(table):
+    return sorted(table.to_pyarrow_table().column("cart_id").to_pylist())
+
+
+def files_of(table, day):
+    return sorted(table.file_uris(partition_filters=[("sale_date", "=", day)]))
+
+
+def test_the_table_has_the_declared_schema_comments_and_partitioning(resources, table):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+
+    fields = table().schema().fields
+    assert [(field.name, field.type.type) for field in fields] == [
+        ("sale_date", "date"),
+        ("cart_id", "long"),
+        ("revenue", "decimal(18,2)"),
+        ("sold_at", "timestamp"),
+    ]
+    assert [field.metadata["comment"] for field in fields] == [
+        "The day",
+        "Id",
+        "The money",
+        "The time",
+    ]
+    assert all(field.nullable for field in fields)
+    assert table().metadata().partition_columns == ["sale_date"]
+
+
+def test_every_reader_reads_the_values_exactly(resources, table, ask):
+    materialize([sales_of((DAY_1, 2**40))], resources, DAY_1)
+
+    moment = datetime(2024, 1, 1, 6, tzinfo=timezone.utc)
+    row = (date(2024, 1, 1), 2**40, Decimal("1.10"), moment)
+    assert ask("FROM trusted.sales") == [row]
+    assert [tuple(found.values()) for found in table().to_pyarrow_table().to_pylist()] == [row]
+    assert read(resources, sales_of(), "trusted/sales", DAY_1) == [(DAY_1, 2**40, "1.10", SIX)]
+
+
+def test_a_range_replaces_its_days_and_tells_of_each(resources, root, table):
+    result = materialize(
+        [sales_of((DAY_1, 1), (DAY_3, 3), (DAY_3, 4))], resources, DAY_1, DAY_3
+    )
+
+    days = metadata_by_day(result, "trusted/sales")
+    assert {day: (told["dagster/row_count"], told["files"]) for day, told in days.items()} == {
+        DAY_1: (1, 1),
+        DAY_2: (0, 0),
+        DAY_3: (2, 1),
+    }
+    (file,) = (root / f"trusted/sales/sale_date={DAY_3}").glob("*.parquet")
+    assert days[DAY_3]["size_bytes"] == file.stat().st_size
+    assert days[DAY_2]["size_bytes"] == 0
+    assert {told["delta_version"] for told in days.values()} == {table().version()}
+    assert read_sales(resources, DAY_1, DAY_2) == [(DAY_1, 1)]
+
+
+def test_a_partitioned_asset_reads_its_own_days_and_another_reads_all(resources):
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2), (DAY_3, 3))], resources, DAY_1, DAY_3)
+
+    assert read_sales(resources, DAY_2) == [(DAY_2, 2)]
+    assert read_sales(resources, DAY_2, DAY_3) == [(DAY_2, 2), (DAY_3, 3)]
+    assert read_sales(resources) == [(DAY_1, 1), (DAY_2, 2), (DAY_3, 3)]
+
+
+def test_only_the_days_asked_for_are_replaced(resources, table):
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2), (DAY_3, 3))], resources, DAY_1, DAY_3)
+    before = table()
+
+    materialize([sales_of((DAY_2, 7))], resources, DAY_2)
+
+    after = table()
+    assert after.version() == before.version() + 1
+    assert carts_in(after) == [1, 3, 7]
+    assert files_of(after, DAY_1) == files_of(before, DAY_1)
+    assert files_of(after, DAY_3) == files_of(before, DAY_3)
+    assert files_of(after, DAY_2) != files_of(before, DAY_2)
+    before.load_as_version(before.version())
+    assert carts_in(before) == [1, 2, 3]
+
+
+def test_a_day_made_again_is_the_same(resources, table):
+    materialize([sales_of((DAY_1, 1), (DAY_1, 2))], resources, DAY_1)
+
+    result = materialize([sales_of((DAY_1, 1), (DAY_1, 2))], resources, DAY_1)
+
+    assert carts_in(table()) == [1, 2]
+    assert metadata_by_day(result, "trusted/sales")[DAY_1]["dagster/row_count"] == 2
+
+
+def test_a_day_that_is_empty_now_loses_its_rows_and_no_other_does(resources, table, ask):
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+
+    result = materialize([sales_of()], resources, DAY_1)
+
+    assert read_sales(resources) == [(DAY_2, 2)]
+    assert metadata_by_day(result, "trusted/sales")[DAY_1]["dagster/row_count"] == 0
+    assert ask("SELECT cart_id FROM trusted.sales") == [(2,)]
+    assert len(table().schema().fields) == len(SCHEMA)
+
+
+def test_a_table_without_rows_is_read_with_its_columns(resources, table, ask):
+    materialize([sales_of()], resources, DAY_1)
+
+    frames = []
+
+    @dg.asset(ins={"table": dg.AssetIn(["trusted", "sales"])})
+    def reader(table: DataFrame) -> None:
+        frames.append((table.dtypes, table.collect()))
+
+    materialize([sales_of(), reader], resources, select="reader")
+    assert frames == [(list(COLUMNS.items()), [])]
+    assert table().to_pyarrow_table().schema.names == list(COLUMNS)
+    assert table().to_pyarrow_table().num_rows == 0
+    assert ask("SELECT sale_date, cart_id, revenue, sold_at FROM trusted.sales") == []
+
+
+def test_a_table_that_lost_its_last_rows_is_read_with_its_columns(resources, ask):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    materialize([sales_of()], resources, DAY_1)
+
+    assert read_sales(resources) == []
+    assert ask("SELECT sale_date, cart_id, revenue, sold_at FROM trusted.sales") == []
+
+
+def test_a_table_without_days_is_replaced_whole(resources, root, ask):
+    materialize([totals_of((DAY_1, 1), (DAY_2, 2))], resources)
+
+    result = materialize([totals_of((DAY_3, 3))], resources)
+
+    table = deltalake.DeltaTable(str(root / "refined/totals"))
+    told = metadata_by_day(result, "refined/totals")[None]
+    assert carts_in(table) == [3]
+    assert (told["dagster/row_count"], told["files"]) == (1, 1)
+    assert told["delta_version"] == table.version()
+    assert told["path"] == str(root / "refined/totals")
+    assert ask("SELECT cart_id FROM refined.totals") == [(3,)]
+    assert read(resources, totals_of(), "refined/totals") == [(DAY_3, 3, "1.10", SIX)]
+
+
+def test_a_table_without_days_can_become_empty(resources):
+    materialize([totals_of((DAY_1, 1))], resources)
+
+    result = materialize([totals_of()], resources)
+
+    assert metadata_by_day(result, "refined/totals")[None]["dagster/row_count"] == 0
+    assert read(resources, totals_of(), "refined/totals") == []
+
+
+def test_an_input_annotated_as_an_arrow_table_is_one(resources):
+    materialize([totals_of((DAY_1, 1))], resources)
+
+    (table,) = read(resources, totals_of(), "refined/totals", kind=pa.Table)
+
+    assert table.column("revenue").to_pylist() == [Decimal("1.10")]
+    assert table.schema.field("sold_at").type == pa.timestamp("us", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("expressions", "differing"),
+    [
+        (["sale_date", "cart_id", "revenue"], "sold_at"),
+        (["*", "1 AS units"], "units"),
+        (["cart_id", "sale_date", "revenue", "sold_at"], "the order"),
+        (["sale_date", "string(cart_id) AS cart_id", "revenue", "sold_at"], "cart_id"),
+        (["sale_date", "cart_id", "double(revenue) AS revenue", "sold_at AS at"],
+         "at, revenue, sold_at"),
+    ],
+    ids=["missing", "extra", "other order", "other type", "several"],
+)
+def test_what_differs_from_the_contract_is_named_and_not_written(
+    resources, listing, expressions, differing
+):
+    asset = sales_from(lambda spark: carts_df(spark, (DAY_1, 1)).selectExpr(*expressions))
+
+    with pytest.raises(
+        SchemaMismatchError, match=f"^trusted/sales differs from its contract in {differing}: "
+    ):
+        materialize([asset], resources, DAY_1)
+
+    assert listing() == []
+
+
+@pytest.mark.parametrize("day", [DAY_1, DAY_3, None], ids=["before", "after", "no day"])
+def test_rows_of_a_day_not_asked_for_are_refused_and_nothing_changes(resources, table, day):
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2), (DAY_3, 3))], resources, DAY_1, DAY_3)
+    version = table().version()
+
+    with pytest.raises(
+        PySparkException,
+        match=f"outside of the days asked for, {DAY_2} to {DAY_2}: sale_date = {day or 'null'}",
+    ):
+        materialize([sales_of((DAY_2, 7), (day, 8))], resources, DAY_2)
+
+    assert table().version() == version
+    assert carts_in(table()) == [1, 2, 3]
+
+
+def test_a_preview_shows_some_rows_of_the_newest_day_that_has_any(resources):
+    rows = [(DAY_1, 1), *((DAY_2, cart_id) for cart_id in range(2, 9))]
+
+    days = metadata_by_day(
+        materialize([sales_of(*rows)], resources, DAY_1, DAY_3), "trusted/sales"
+    )
+
+    assert [day for day, told in days.items() if "preview" in told] == [DAY_2]
+    records = [record.data for record in days[DAY_2]["preview"].records]
+    assert len(records) == 5
+    assert records[0] == {
+        "sale_date": DAY_2,
+        "cart_id": 2,
+        "revenue": "1.10",
+        "sold_at": "2024-01-01 06:00:00+00:00",
+    }
+
+
+def test_a_preview_of_a_day_never_shows_another_day(resources):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+
+    days = metadata_by_day(materialize([sales_of()], resources, DAY_2), "trusted/sales")
+
+    assert "preview" not in days[DAY_2]
+
+
+def test_a_table_without_rows_has_no_preview(resources):
+    told = metadata_by_day(materialize([totals_of()], resources), "refined/totals")[None]
+
+    assert "preview" not in told
+
+
+def test_a_table_that_is_not_there_is_named(resources):
+    with pytest.raises(MissingUpstreamError, match="^trusted/sales has nothing in the lake"):
+        read_sales(resources, DAY_1, DAY_2)
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["a new table", "a table that is there"])
+def test_writers_of_different_days_at_one_time_both_land(resources, table, exists):
+    if exists:
+        materialize([sales_of((DAY_3, 3))], resources, DAY_3)
+    both_are_ready = threading.Barrier(2)
+
+    def write(day, cart_id):
+        def rows(spark):
+            both_are_ready.wait()
+            return carts_df(spark, (day, cart_id))
+
+        return materialize([sales_from(rows)], resources, day).success
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(write, [DAY_1, DAY_2], [1, 2]))
+
+    assert carts_in(table()) == [1, 2, *([3] if exists else [])]
+
+
+def test_a_commit_that_another_came_before_is_tried_again(resources, table, monkeypatch):
+    create, tries = deltalake.DeltaTable.create, []
+
+    def create_in_competition(*arguments, **options):
+        tries.append(1)
+        if len(tries) < 3:
+            raise deltalake.exceptions.CommitFailedError("Failed to commit transaction: 1")
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(deltalake.DeltaTable, "create", create_in_competition)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+
+    assert len(tries) == 3
+    assert carts_in(table()) == [1]
+
+
+def half_of_it(then):
+    """Rows of a first day, and then of a second whose making breaks off."""
+
+    def make(spark):
+        def rows(batches):
+            yield from batches
+            then()
+
+        first = carts_df(spark, (DAY_1, 8)).coalesce(1)
+        return first.mapInArrow(rows, first.schema)
+
+    return make
+
+
+def test_a_failed_write_leaves_the_last_version(resources, table, ask):
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+    version = table().version()
+
+    def fail():
+        raise OSError("a worker is gone")
+
+    with pytest.raises(PySparkException, match="a worker is gone"):
+        materialize([sales_from(half_of_it(fail))], resources, DAY_1, DAY_2)
+
+    assert table().version() == version
+    assert read_sales(resources) == [(DAY_1, 1), (DAY_2, 2)]
+    assert sorted(ask("SELECT cart_id FROM trusted.sales")) == [(1,), (2,)]
+
+
+def write_and_stop(connection, root):
+    pyspark = InProcessSpark()
+    manager = DeltaIOManager(lake=Lake(root=root), pyspark=pyspark)
+    asset = sales_from(half_of_it(lambda: stop_here(connection)))
+    materialize([asset], {"delta": manager, "pyspark": pyspark}, DAY_1, DAY_2)
+
+
+def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
+    resources, root, table, ask
+):
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+    version = table().version()
+
+    kill_in_mid_write(write_and_stop, str(root))
+
+    assert table().version() == version
+    assert read_sales(resources) == [(DAY_1, 1), (DAY_2, 2)]
+    assert sorted(ask("SELECT cart_id FROM trusted.sales")) == [(1,), (2,)]
+
+    materialize([sales_of((DAY_1, 8), (DAY_2, 9))], resources, DAY_1, DAY_2)
+
+    assert read_sales(resources) == [(DAY_1, 8), (DAY_2, 9)]
+    assert sorted(ask("SELECT cart_id FROM trusted.sales")) == [(8,), (9,)]
+
+
+def test_data_files_of_a_killed_write_are_not_read(resources, root, ask):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    (root / f"trusted/sales/sale_date={DAY_1}/part-0.parquet").write_bytes(b"PAR1")
+
+    assert read_sales(resources, DAY_1) == [(DAY_1, 1)]
+    assert ask("SELECT cart_id FROM trusted.sales") == [(1,)]

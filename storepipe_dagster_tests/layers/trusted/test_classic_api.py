@@ -1,0 +1,94 @@
+"""The transforms also run in Spark's own API, without Spark Connect, as on a Databricks cluster.
+
+A Python process speaks one of the two only, so this one computes all tables in another process.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from storepipe_dagster.layers.refined import transforms as refined
+from storepipe_dagster.layers.trusted import transforms as trusted
+from storepipe_dagster_tests.layers.trusted import test_transforms as literals
+from storepipe_dagster_tests.spark import CLASSIC_CONF, make_df, read_rows
+
+ROOT = Path(__file__).parents[3]
+DAY = "2024-01-02"
+
+
+def compute_tables(spark):
+    """All tables of trusted and refined from a few literal rows, as text."""
+    captures = make_df(
+        spark,
+        literals.CAPTURES,
+        ("2024-01-01 06:00:00", '[{"id": 1, "title": " Hat ", "price": 22.345}]'),
+        ("2024-01-03 06:00:00", '[{"id": 1, "title": "Hat", "price": 9}, {"id": 2, "price": 3}]'),
+    )
+    prices = trusted.product_prices(captures)
+    inputs = (
+        make_df(
+            spark,
+            literals.CARTS,
+            (DAY, 7, 1, f"{DAY} 09:30:00", 3),
+            ("2024-02-03", 8, 1, "2024-02-03 09:30:00", 3),
+        ),
+        make_df(
+            spark,
+            literals.CART_ITEMS,
+            (DAY, 7, 1, 1, 1, 2),
+            (DAY, 7, 1, 2, 2, 1),
+            ("2024-02-03", 8, 1, 1, 1, 5),
+            ("2024-02-03", 8, 1, 2, 99, 5),
+        ),
+        make_df(spark, literals.USERS, (3, "Rome", "anna@example.com")),
+        make_df(spark, literals.PRODUCTS, (1, "Hat"), (2, "Cap")),
+        prices,
+    )
+    sales = trusted.sales(*inputs)
+    tables = {
+        "product_prices": prices,
+        "sales": sales,
+        "rejected_sales": trusted.rejected_sales(*inputs),
+        "sales_by_day": refined.sales_by_day(sales),
+        "sales_by_category": refined.sales_by_category(sales),
+        "sales_by_product": refined.sales_by_product(sales),
+        "sales_by_city": refined.sales_by_city(sales),
+        "customer_segments": refined.customer_segments(sales),
+        "customer_cohorts": refined.customer_cohorts(sales),
+        "product_affinity": refined.product_affinity(sales, min_carts_together=1),
+    }
+    return json.dumps({name: read_rows(df) for name, df in tables.items()})
+
+
+def test_the_classic_api_computes_the_same_tables(sail):
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"}
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-m", __name__],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    tables = json.loads(done.stdout.splitlines()[-1])
+    assert tables == json.loads(compute_tables(sail))
+    assert all(tables.values())
+
+
+if __name__ == "__main__":
+    builder = SparkSession.builder.master("local[2]")
+    for name, value in CLASSIC_CONF.items():
+        builder = builder.config(name, value)
+    sys.stdout.write(compute_tables(builder.getOrCreate()) + "\n")

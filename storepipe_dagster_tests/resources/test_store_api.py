@@ -1,0 +1,331 @@
+"""Tests of `storepipe_dagster.resources.store_api` against a server that misbehaves on demand."""
+
+import gzip
+import json
+import logging
+import socket
+from datetime import date, datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+
+from storepipe_dagster.resources import store_api
+from storepipe_dagster.resources.store_api import StoreApi, StoreApiError, without_password
+from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
+
+BODY = b'[{"id": 1, "title": "Hat"}, {"id": 2}]'
+RECORDS = ['{"id": 1, "title": "Hat"}', '{"id": 2}']
+GOOD = Step(BODY)
+FIRST, LAST = date(2020, 1, 1), date(2020, 1, 31)
+
+
+@pytest.fixture
+def server():
+    with scripted_server() as running:
+        yield running
+
+
+def api_at(url, **changes):
+    quick = {"first_wait": 0.001, "longest_wait": 0.05, "read_timeout": 5.0}
+    return StoreApi(base_url=url, **(quick | changes))
+
+
+def failure_of(call, *arguments):
+    with pytest.raises(StoreApiError) as caught:
+        call(*arguments)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+# --- what comes back ------------------------------------------------------------------------
+
+
+def test_products_come_as_the_api_wrote_them(server):
+    server.steps["/products"] = [GOOD]
+    assert list(api_at(server.url).products()) == RECORDS
+    assert server.seen == {"/products": 1}
+
+
+def test_an_empty_list_is_an_answer(server):
+    server.steps["/carts"] = [Step(b" []\n")]
+    assert list(api_at(server.url).carts(FIRST, LAST)) == []
+    assert server.seen == {"/carts": 1}
+
+
+def test_a_byte_order_mark_is_skipped(server):
+    server.steps["/products"] = [Step(b"\xef\xbb\xbf" + BODY)]
+    assert list(api_at(server.url).products()) == RECORDS
+
+
+def test_a_compressed_answer_is_unpacked(server):
+    server.steps["/products"] = [Step(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})]
+    assert list(api_at(server.url).products()) == RECORDS
+
+
+def test_characters_cut_by_a_chunk_come_whole(server, monkeypatch):
+    monkeypatch.setattr(store_api, "CHUNK", 1)
+    server.steps["/products"] = [Step('["é日🙂"]'.encode())]
+    assert list(api_at(server.url).products()) == ['"é日🙂"']
+
+
+def test_an_answer_longer_than_the_memory_limit_comes_whole(server):
+    records = [{"id": number, "text": "x" * 1000} for number in range(18_000)]
+    server.steps["/products"] = [Step(json.dumps(records).encode())]
+    assert [json.loads(text)["id"] for text in api_at(server.url).products()] == list(range(18_000))
+
+
+def test_a_base_address_with_a_path_is_kept(server):
+    server.steps["/fake/store/products"] = [GOOD]
+    assert list(api_at(f"{server.url}/fake/store").products()) == RECORDS
+
+
+# --- carts and their dates ------------------------------------------------------------------
+
+
+def test_a_range_of_days_is_one_call_whose_end_is_exclusive(server):
+    server.steps["/carts"] = [GOOD]
+    assert list(api_at(server.url).carts(FIRST, LAST)) == RECORDS
+    assert server.queries == [{"startdate": "2020-01-01", "enddate": "2020-02-01"}]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 422])
+def test_a_server_that_takes_no_dates_is_asked_for_all_carts(server, status):
+    server.steps["/carts"] = [Step(b'{"error": "no"}', status), GOOD]
+    assert list(api_at(server.url).carts(FIRST, LAST)) == RECORDS
+    assert server.queries[1:] == [{}]
+
+
+def test_the_plain_call_is_retried_too(server):
+    server.steps["/carts"] = [Step(status=400), Step(status=503), GOOD]
+    assert list(api_at(server.url).carts(FIRST, LAST)) == RECORDS
+    assert server.queries[1:] == [{}, {}]
+
+
+def test_a_server_that_refuses_the_plain_call_too_is_an_error(server):
+    server.steps["/carts"] = [Step(status=404)]
+    message = failure_of(api_at(server.url).carts, FIRST, LAST)
+    assert message.startswith(f"GET {server.url}/carts failed: it answered 404.")
+    assert server.seen == {"/carts": 2}
+
+
+@pytest.mark.parametrize("status", [401, 403, 410])
+def test_another_refusal_is_an_error_at_once(server, status):
+    server.steps["/carts"] = [Step(status=status)]
+    assert f"it answered {status}" in failure_of(api_at(server.url).carts, FIRST, LAST)
+    assert server.seen == {"/carts": 1}
+
+
+def test_a_refusal_of_a_call_without_dates_is_an_error_at_once(server):
+    server.steps["/products"] = [Step(status=404)]
+    assert "it answered 404" in failure_of(api_at(server.url).products)
+    assert server.seen == {"/products": 1}
+
+
+# --- failures that pass ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Step(status=429),
+        Step(status=500),
+        Step(status=502),
+        Step(status=503),
+        Step(status=0),
+        Step(BODY, cut_after=20),
+        Step(BODY, cut_after=0),
+        Step(gzip.compress(BODY)[:30], headers={"Content-Encoding": "gzip"}),
+        Step(b"not gzip", headers={"Content-Encoding": "gzip"}),
+        Step(b"<html>be right back</html>"),
+        Step(b""),
+        Step(b"null"),
+        Step(b'{"message": "try later"}'),
+        Step(BODY[:-1]),
+        Step(BODY[:20]),
+        Step(b'[{"price": NaN}]'),
+        Step(b'["\xff"]'),
+        Step(b'["\xc3'),
+        Step(BODY + b"]"),
+    ],
+    ids=repr,
+)
+def test_a_passing_failure_is_tried_again_and_leaves_no_trace(server, failure):
+    server.steps["/products"] = [failure, failure, GOOD]
+    assert list(api_at(server.url).products()) == RECORDS
+    assert server.seen == {"/products": 3}
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (Step(status=429), "it answered 429"),
+        (Step(status=500), "it answered 500"),
+        (Step(status=0), "no connection (Remote end closed connection without response)"),
+        (Step(BODY, cut_after=20), "the connection was cut in the middle of the answer"),
+        (Step(b"<html>"), "the answer is not a whole JSON array: it is not an array"),
+        (Step(b"null"), "the answer is not a whole JSON array: it is not an array"),
+        (Step(b"{}"), "the answer is not a whole JSON array: it is not an array"),
+        (Step(b"[1, 2"), "the array does not end, at character 4"),
+        (Step(b"[NaN]"), "NaN is not JSON, at character 1"),
+        (Step(b'["\xff"]'), "can't decode byte 0xff"),
+    ],
+)
+def test_after_the_last_try_one_error_names_the_address_and_what_came(server, failure, told):
+    server.steps["/products"] = [failure]
+    message = failure_of(api_at(server.url, tries=3).products)
+    assert message.startswith(f"GET {server.url}/products failed 3 times; the last time: ")
+    assert told in message
+    assert "Nothing was written. Check STOREPIPE_API_URL" in message
+    assert "\n" not in message
+    assert server.seen == {"/products": 3}
+
+
+def test_a_server_that_is_not_there_is_an_error_that_says_so():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    message = failure_of(api_at(url, tries=2).products)
+    assert f"GET {url}/products failed 2 times" in message
+    assert "Connection refused" in message
+
+
+@pytest.mark.parametrize("slow", [Step(BODY, wait=0.2), Step(BODY, wait_in_body=0.2)], ids=repr)
+def test_a_slow_answer_is_given_up_and_tried_again(server, slow):
+    server.steps["/products"] = [slow, GOOD]
+    assert list(api_at(server.url, read_timeout=0.05).products()) == RECORDS
+    assert server.seen == {"/products": 2}
+
+
+@pytest.mark.parametrize("slow", [Step(BODY, wait=0.2), Step(BODY, wait_in_body=0.2)], ids=repr)
+def test_an_answer_that_stays_slow_is_an_error_that_says_so(server, slow):
+    server.steps["/products"] = [slow]
+    message = failure_of(api_at(server.url, read_timeout=0.05, tries=2).products)
+    assert "the last time: it did not answer in time." in message
+
+
+def test_no_record_is_handed_out_before_the_whole_answer_came(server):
+    server.steps["/products"] = [Step(BODY, cut_after=len(BODY) - 1)]
+    with pytest.raises(StoreApiError):
+        api_at(server.url, tries=1).products()
+
+
+def test_each_further_try_is_told_once(server, caplog):
+    server.steps["/products"] = [Step(status=500), Step(status=429), GOOD]
+    with caplog.at_level(logging.WARNING, "dagster"):
+        api_at(server.url).products()
+    told = [record.getMessage() for record in caplog.records]
+    assert [message.split(";")[0] for message in told] == [
+        f"{server.url}/products: it answered 500",
+        f"{server.url}/products: it answered 429",
+    ]
+
+
+# --- waits ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """The waits between tries, of which none is waited."""
+    waited = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
+    return waited
+
+
+def test_waits_grow_from_the_first_to_the_longest_and_are_random(server, waits):
+    server.steps["/products"] = [Step(status=500)]
+    failure_of(api_at(server.url, tries=40, first_wait=0.5, longest_wait=3.0).products)
+    assert len(set(waits)) == 39
+    assert waits[0] <= 0.5
+    assert waits[1] <= 1.0
+    assert 2.0 < max(waits) <= 3.0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_in_seconds_is_waited_for(server, waits, status):
+    server.steps["/products"] = [Step(status=status, headers={"Retry-After": "7"}), GOOD]
+    list(api_at(server.url, longest_wait=30.0).products())
+    assert waits == [7.0]
+
+
+def test_retry_after_as_a_date_is_waited_for(server, waits):
+    until = datetime.now(timezone.utc) + timedelta(seconds=20)
+    header = {"Retry-After": format_datetime(until, usegmt=True)}
+    server.steps["/products"] = [Step(status=429, headers=header), GOOD]
+    list(api_at(server.url, longest_wait=30.0).products())
+    assert 15 < waits[0] <= 20
+
+
+def test_retry_after_is_waited_for_no_longer_than_the_longest_wait(server, waits):
+    server.steps["/products"] = [Step(status=429, headers={"Retry-After": "86400"}), GOOD]
+    list(api_at(server.url, longest_wait=30.0).products())
+    assert waits == [30.0]
+
+
+@pytest.mark.parametrize(
+    "header", ["-5", "nan", "soon", "", "Wed, 21 Oct 2015 07:28:00 GMT", "1 2 3"]
+)
+def test_a_retry_after_that_says_nothing_leaves_the_usual_wait(server, waits, header):
+    server.steps["/products"] = [Step(status=429, headers={"Retry-After": header}), GOOD]
+    list(api_at(server.url, first_wait=0.5).products())
+    assert 0 <= waits[0] <= 0.5
+
+
+# --- secrets --------------------------------------------------------------------------------
+
+
+def test_users_come_without_passwords(server):
+    server.steps["/users"] = [Step(b'[{"id": 1, "password": "hunter2", "email": "a@b.c"}]')]
+    assert list(api_at(server.url).users()) == ['{"id": 1, "email": "a@b.c"}']
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('{"PassWord": "x", "id": 1}', '{"id": 1}'),
+        ('{"a": {"b": [{"PASSWORD": {"c": 1}, "d": 2}]}}', '{"a": {"b": [{"d": 2}]}}'),
+        ('{"pass\\u0077ord": "x"}', "{}"),
+        ('{"password": "x", "password": "y", "id": 1}', "{\"id\": 1}"),
+        ('[["password", {"password": "x"}]]', '[["password", {}]]'),
+        ('"password"', '"password"'),
+        ('{"id": 9223372036854775807, "n": 1.5, "é": "🙂"}',
+         '{"id": 9223372036854775807, "n": 1.5, "\\u00e9": "\\ud83d\\ude42"}'),
+    ],
+)  # fmt: skip
+def test_members_called_password_are_dropped(text, kept):
+    assert without_password(text) == kept
+
+
+def test_a_password_is_dropped_however_deep():
+    depth = 300
+    text = '{"a":' * depth + '{"password": "hunter2"}' + "}" * depth
+    assert "hunter2" not in without_password(text)
+
+
+def test_a_user_nested_too_deep_to_read_is_an_error_of_the_answer(server):
+    depth = 100_000
+    server.steps["/users"] = [Step(b"[" + b'{"a":' * depth + b"1" + b"}" * depth + b"]")]
+    assert "recursion" in failure_of(api_at(server.url, tries=1).users)
+
+
+def test_a_broken_list_of_users_shows_no_password_in_the_error_or_the_log(server, caplog):
+    server.steps["/users"] = [Step(b'[{"id": 1, "password": "hunter2"}, {"password": "hunter2"')]
+    with caplog.at_level(logging.DEBUG):
+        message = failure_of(api_at(server.url, tries=2).users)
+    assert "hunter2" not in message + caplog.text
+
+
+@pytest.mark.parametrize("failure", [Step(status=401), Step(status=500), Step(status=0)])
+def test_credentials_in_the_address_are_sent_but_never_shown(server, failure, caplog):
+    server.steps["/carts"] = [failure]
+    address = server.url.replace("http://", "http://clerk:hunter2@")
+    with caplog.at_level(logging.WARNING):
+        message = failure_of(api_at(address, tries=2).carts, FIRST, LAST)
+    assert server.headers[0]["Authorization"].startswith("Basic ")
+    assert f"GET {server.url}/carts failed" in message
+    assert "clerk" not in message + caplog.text
+    assert "hunter2" not in message + caplog.text
+
+
+def test_credentials_are_not_shown_when_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://clerk:hunter2@127.0.0.1:{free.getsockname()[1]}"
+    assert "hunter2" not in failure_of(api_at(address, tries=1).products)

@@ -1,0 +1,40 @@
+"""Tests of `storepipe_dagster.times`."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from storepipe_dagster.times import capture_stamp, utc_time
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2020-03-02T00:00:00.000Z", datetime(2020, 3, 2)),
+        ("2020-03-02T00:00:00z", datetime(2020, 3, 2)),
+        ("2020-03-02T23:30:00-02:00", datetime(2020, 3, 3, 1, 30)),
+        ("2020-03-02T01:30:00+02:00", datetime(2020, 3, 1, 23, 30)),
+        ("2020-03-02T12:34:56.789012", datetime(2020, 3, 2, 12, 34, 56, 789012)),
+        ("2020-03-02", datetime(2020, 3, 2)),
+    ],
+)
+def test_a_time_is_read_as_utc(text, expected):
+    assert utc_time(text) == expected.replace(tzinfo=timezone.utc)
+    assert utc_time(text).utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("text", ["", "Z", "yesterday", "2020-02-30", "2020-03-02T25:00:00Z"])
+def test_what_is_not_a_time_is_an_error(text):
+    with pytest.raises(ValueError, match=r"isoformat|day is out of range|hour must be"):
+        utc_time(text)
+
+
+def test_a_stamp_is_in_utc_and_ends_in_microseconds():
+    time = datetime(2020, 3, 2, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert capture_stamp(time) == "20200301T233000.000000Z"
+
+
+def test_stamps_sort_as_their_times_do():
+    first = datetime(2020, 9, 30, 23, 59, 59, 999999, tzinfo=timezone.utc)
+    times = [first, first + timedelta(microseconds=1), first + timedelta(days=1)]
+    assert sorted(map(capture_stamp, times)) == [capture_stamp(time) for time in times]
