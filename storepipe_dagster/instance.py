@@ -35,6 +35,8 @@ storage:
     config:
       base_dir:
         env: DAGSTER_HOME
+nux:
+  enabled: false
 telemetry:
   enabled: false
 """

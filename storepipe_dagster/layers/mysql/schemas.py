@@ -65,7 +65,7 @@ CARTS = sa.Table(
         sa.Integer,
         primary_key=True,
         autoincrement=False,
-        comment="1, or 2 and up for further carts of the same capture with the same id",
+        comment="1, or which further cart with the same id and day",
     ),
     sa.Column("sold_at", UTC_TIME, nullable=False, comment="UTC time of the cart"),
     sa.Column("user_id", sa.BigInteger, comment="The buyer"),

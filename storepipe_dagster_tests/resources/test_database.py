@@ -1,0 +1,326 @@
+"""Tests of `storepipe_dagster.resources.database` on SQLite files, and its SQL for MySQL."""
+
+import threading
+from datetime import date, datetime, timezone
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS, PRODUCTS, USERS
+from storepipe_dagster.layers.relational import schemas
+from storepipe_dagster.resources import database as module
+from storepipe_dagster.resources.database import Database, DatabaseError
+
+DAY, NEXT_DAY = "2020-03-02", "2020-03-03"
+CART_KEY = ["cart_date", "cart_id", "occurrence"]
+
+
+@pytest.fixture
+def database(tmp_path):
+    return Database(url=f"sqlite:///{tmp_path / 'new folder' / 'store.db'}")
+
+
+def product(product_id=1, price="9.90", title="Hat"):
+    return (product_id, title, "clothing", price, None, None, 3.9, 120)
+
+
+def cart(day=DAY, cart_id=1, time="10:00:00.000000", user_id=5):
+    return (day, cart_id, 1, f"{day} {time}", user_id)
+
+
+def item(day=DAY, cart_id=1, line=1, quantity=2):
+    return (day, cart_id, 1, line, 3, quantity)
+
+
+def read_products(database):
+    return database.read("products", schemas.PRODUCTS, ["product_id"]).read_all().to_pylist()
+
+
+def read_carts(database, *days):
+    asked = ("cart_date", days) if days else None
+    rows = database.read("carts", schemas.CARTS, CART_KEY, asked).read_all().to_pylist()
+    return [(str(row["cart_date"]), row["cart_id"]) for row in rows]
+
+
+def read_items(database):
+    reader = database.read("cart_items", schemas.CART_ITEMS, [*CART_KEY, "line_number"])
+    return [
+        (str(row["cart_date"]), row["cart_id"], row["quantity"])
+        for row in reader.read_all().to_pylist()
+    ]
+
+
+def replace(database, day, carts, items):
+    return database.replace_day(day, "cart_date", {CARTS: carts, CART_ITEMS: items})
+
+
+# --- upsert ---------------------------------------------------------------------------------
+
+
+def test_rows_are_inserted_and_counted(database):
+    assert database.upsert(PRODUCTS, [product(1), product(2)]) == 2
+    assert [row["product_id"] for row in read_products(database)] == [1, 2]
+
+
+def test_a_known_row_is_updated(database):
+    database.upsert(PRODUCTS, [product(1, "9.90", "Hat"), product(2)])
+    assert database.upsert(PRODUCTS, [product(1, None, "Cap")]) == 2
+    assert read_products(database)[0] == {
+        "product_id": 1,
+        "product_title": "Cap",
+        "category": "clothing",
+        "unit_price": None,
+        "description": None,
+        "image_url": None,
+        "rating": 3.9,
+        "rating_count": 120,
+    }
+
+
+def test_rows_that_are_not_given_stay(database):
+    database.upsert(PRODUCTS, [product(1), product(2)])
+    assert database.upsert(PRODUCTS, []) == 2
+    assert database.upsert(PRODUCTS, [product(3)]) == 3
+    assert [row["product_id"] for row in read_products(database)] == [1, 2, 3]
+
+
+def test_of_one_key_given_twice_the_last_row_stays(database):
+    assert database.upsert(PRODUCTS, [product(1, "1.00"), product(1, "2.00")]) == 1
+    assert read_products(database)[0]["unit_price"] == Decimal("2.00")
+
+
+def test_a_failing_upsert_changes_nothing(database):
+    database.upsert(PRODUCTS, [product(1, "1.00")])
+    with pytest.raises(sa.exc.IntegrityError):
+        database.upsert(PRODUCTS, [product(1, "2.00"), product(2, title=None)])
+    assert [row["unit_price"] for row in read_products(database)] == [Decimal("1.00")]
+
+
+def test_an_error_shows_no_values(database):
+    with pytest.raises(sa.exc.IntegrityError) as caught:
+        database.upsert(PRODUCTS, [product(title=None, price="hunter2")])
+    assert "hunter2" not in str(caught.value)
+
+
+# --- replacing a day ------------------------------------------------------------------------
+
+
+def test_a_day_of_both_tables_is_replaced(database):
+    replace(database, DAY, [cart(cart_id=1), cart(cart_id=2)], [item(cart_id=1), item(cart_id=2)])
+    counts = replace(database, DAY, [cart(cart_id=3)], [item(cart_id=3), item(cart_id=3, line=2)])
+    assert counts == {CARTS: 1, CART_ITEMS: 2}
+    assert read_carts(database) == [(DAY, 3)]
+    assert read_items(database) == [(DAY, 3, 2), (DAY, 3, 2)]
+
+
+def test_other_days_stay(database):
+    replace(database, DAY, [cart()], [item()])
+    counts = replace(database, NEXT_DAY, [cart(NEXT_DAY)], [item(NEXT_DAY)])
+    assert counts == {CARTS: 1, CART_ITEMS: 1}
+    assert read_carts(database) == [(DAY, 1), (NEXT_DAY, 1)]
+
+
+def test_a_day_can_become_empty(database):
+    replace(database, DAY, [cart()], [item()])
+    assert replace(database, DAY, [], []) == {CARTS: 0, CART_ITEMS: 0}
+    assert read_carts(database) == []
+    assert read_items(database) == []
+
+
+@pytest.mark.parametrize(
+    "bad_items",
+    [[item(cart_id=2), item(cart_id=2)], [item(cart_id=2), (DAY, 2)]],
+    ids=["a key comes twice", "a value is missing"],
+)
+def test_an_error_in_the_second_table_leaves_the_old_day_in_both(database, bad_items):
+    replace(database, DAY, [cart(cart_id=1)], [item(cart_id=1)])
+    with pytest.raises(sa.exc.DBAPIError):
+        replace(database, DAY, [cart(cart_id=2)], bad_items)
+    assert read_carts(database) == [(DAY, 1)]
+    assert read_items(database) == [(DAY, 1, 2)]
+
+
+def test_a_reader_in_the_middle_of_a_day_sees_it_as_it_was(database, monkeypatch):
+    monkeypatch.setattr(module, "ROWS_PER_BATCH", 1)
+    replace(database, DAY, [cart(cart_id=1), cart(cart_id=2)], [])
+    reader = database.read("carts", schemas.CARTS, CART_KEY)
+    reader.read_next_batch()
+    replace(database, DAY, [cart(cart_id=3)], [])
+    assert reader.read_next_batch().column("cart_id").to_pylist() == [2]
+
+
+def test_writers_of_different_days_lose_nothing_even_when_they_create_the_tables(tmp_path):
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    days = [f"2020-03-{number:02}" for number in range(1, 9)]
+    start, errors = threading.Barrier(len(days)), []
+
+    def write(day):
+        database = Database(url=url)
+        start.wait()
+        try:
+            for _ in range(5):
+                replace(database, day, [cart(day)], [item(day), item(day, line=2)])
+        except sa.exc.SQLAlchemyError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(day,)) for day in days]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert read_carts(Database(url=url)) == [(day, 1) for day in days]
+    assert Database(url=url).count("cart_items") == 16
+
+
+def test_writers_that_share_one_database_lose_nothing(database):
+    days = [f"2020-03-{number:02}" for number in range(1, 9)]
+    threads = [
+        threading.Thread(target=replace, args=(database, day, [cart(day)], [item(day)]))
+        for day in days
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read_carts(database) == [(day, 1) for day in days]
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("price", ["0.00", "0.10", "0.01", "-1.50", "9999999999.99", None])
+def test_money_is_exact(database, price):
+    database.upsert(PRODUCTS, [product(price=price)])
+    (row,) = read_products(database)
+    assert row["unit_price"] == (price and Decimal(price))
+
+
+def test_times_are_utc_to_the_microsecond(database):
+    replace(database, DAY, [cart(time="23:59:59.999999")], [])
+    (row,) = database.read("carts", schemas.CARTS, CART_KEY).read_all().to_pylist()
+    assert row["sold_at"] == datetime(2020, 3, 2, 23, 59, 59, 999999, tzinfo=timezone.utc)
+    assert row["cart_date"] == date(2020, 3, 2)
+
+
+def test_ids_of_64_bits_are_kept(database):
+    big = 2**63 - 1
+    replace(database, DAY, [cart(cart_id=big, user_id=-big)], [])
+    (row,) = database.read("carts", schemas.CARTS, CART_KEY).read_all().to_pylist()
+    assert (row["cart_id"], row["user_id"]) == (big, -big)
+
+
+def test_columns_of_nulls_keep_their_types(database):
+    database.upsert(USERS, [(1, *[None] * 11), (2, *[None] * 11)])
+    database.upsert(PRODUCTS, [(1, "Hat", "clothing", *[None] * 5)])
+    users = database.read("users", schemas.USERS, ["user_id"]).read_all()
+    products = database.read("products", schemas.PRODUCTS, ["product_id"]).read_all()
+    assert (users.schema, products.schema) == (schemas.USERS, schemas.PRODUCTS)
+    assert users.column("email").null_count == 2
+    assert products.column("unit_price").null_count == 1
+
+
+def test_a_column_that_begins_with_nulls_is_read(database):
+    database.upsert(PRODUCTS, [product(1, None), product(2, "0.10")])
+    assert [row["unit_price"] for row in read_products(database)] == [None, Decimal("0.10")]
+
+
+def test_text_comes_back_as_it_was(database):
+    title = "Ünï 日本 🙂 'quoted' \"twice\" % \\ " + "x" * 70_000
+    database.upsert(PRODUCTS, [product(title=title)])
+    assert read_products(database)[0]["product_title"] == title
+
+
+def test_text_that_looks_like_a_number_stays_text(database):
+    database.upsert(USERS, [(1, "007", *[None] * 8, "1e5", None)])
+    (row,) = database.read("users", schemas.USERS, ["user_id"]).read_all().to_pylist()
+    assert (row["username"], row["longitude"]) == ("007", "1e5")
+
+
+def test_rows_come_in_the_order_asked_for(database):
+    replace(database, NEXT_DAY, [cart(NEXT_DAY, 2), cart(NEXT_DAY, 1)], [])
+    replace(database, DAY, [cart(cart_id=10), cart(cart_id=9)], [])
+    assert read_carts(database) == [(DAY, 9), (DAY, 10), (NEXT_DAY, 1), (NEXT_DAY, 2)]
+
+
+def test_only_the_days_asked_for_are_read(database):
+    for day in ("2020-03-01", DAY, NEXT_DAY, "2020-03-04"):
+        replace(database, day, [cart(day)], [])
+    assert read_carts(database, NEXT_DAY, DAY) == [(DAY, 1), (NEXT_DAY, 1)]
+    assert read_carts(database, DAY) == [(DAY, 1)]
+
+
+def test_a_day_without_rows_keeps_its_schema(database):
+    replace(database, DAY, [], [])
+    reader = database.read("carts", schemas.CARTS, CART_KEY, ("cart_date", [DAY]))
+    assert reader.schema == schemas.CARTS
+    assert reader.read_all().num_rows == 0
+
+
+def test_rows_are_read_in_batches(database, monkeypatch):
+    monkeypatch.setattr(module, "ROWS_PER_BATCH", 3)
+    database.upsert(PRODUCTS, [product(number) for number in range(8)])
+    reader = database.read("products", schemas.PRODUCTS, ["product_id"])
+    batches = [batch.column("product_id").to_pylist() for batch in reader]
+    assert batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+def test_reading_fetches_no_more_than_the_batches_asked_for(database, monkeypatch):
+    fetched = []
+    fetch = sa.CursorResult.fetchmany
+
+    def watched(self, size):
+        fetched.append(size)
+        return fetch(self, size)
+
+    monkeypatch.setattr(module, "ROWS_PER_BATCH", 2)
+    database.upsert(PRODUCTS, [product(number) for number in range(100)])
+    monkeypatch.setattr(sa.CursorResult, "fetchmany", watched)
+    reader = database.read("products", schemas.PRODUCTS, ["product_id"])
+    reader.read_next_batch()
+    assert fetched == [2]
+
+
+def test_only_the_columns_of_the_schema_are_read(database):
+    database.upsert(PRODUCTS, [product()])
+    schema = pa.schema([schemas.PRODUCTS.field("unit_price"), schemas.PRODUCTS.field("product_id")])
+    reader = database.read("products", schema, ["product_id"])
+    assert reader.read_all().to_pylist() == [{"unit_price": Decimal("9.90"), "product_id": 1}]
+
+
+def test_a_table_that_is_not_there_is_an_error_with_its_remedy(database):
+    message = r"^products cannot be read from the database: no such table: products\. Material"
+    with pytest.raises(DatabaseError, match=message):
+        database.read("products", schemas.PRODUCTS, ["product_id"]).read_all()
+    with pytest.raises(DatabaseError, match=message):
+        database.count("products")
+
+
+def test_rows_are_counted_in_all_or_in_some_days(database):
+    replace(database, DAY, [cart(cart_id=1), cart(cart_id=2)], [])
+    replace(database, NEXT_DAY, [cart(NEXT_DAY)], [])
+    assert database.count("carts") == 3
+    assert database.count("carts", ("cart_date", [DAY])) == 2
+    assert database.count("carts", ("cart_date", ["2020-04-01"])) == 0
+
+
+# --- MySQL ----------------------------------------------------------------------------------
+
+
+def test_mysql_updates_a_known_row_and_never_replaces_it():
+    sql = str(module._upsert(PRODUCTS, mysql.dialect()).compile(dialect=mysql.dialect()))
+    assert sql.startswith("INSERT INTO products (product_id, product_title, category, unit_price")
+    assert "ON DUPLICATE KEY UPDATE product_title = VALUES(product_title), category" in sql
+    assert "product_id = VALUES" not in sql
+    assert sql.count("%s") == len(PRODUCTS.columns)
+
+
+def test_mysql_replaces_a_day_of_one_table_by_its_date():
+    of_day = sa.literal_column("cart_date") == DAY
+    assert str(sa.delete(CARTS).where(of_day).compile(dialect=mysql.dialect())) == (
+        "DELETE FROM carts WHERE cart_date = %s"
+    )

@@ -1,0 +1,243 @@
+"""Tests of `storepipe_dagster.instance`: the quicker event log tells what Dagster's own tells."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from storepipe_dagster.instance import (
+    BATCH_SIZE,
+    CONFIGURATION,
+    BatchingSqliteEventLogStorage,
+    open_instance,
+    use_dagster_home,
+)
+
+DAYS = dg.DailyPartitionsDefinition("2020-01-01", end_date="2020-02-01")
+RANGE = {
+    "dagster/asset_partition_range_start": "2020-01-01",
+    "dagster/asset_partition_range_end": "2020-01-03",
+}
+CARTS, TOTALS = dg.AssetKey("carts"), dg.AssetKey("totals")
+CHECK = dg.AssetCheckKey(CARTS, "rows_are_few")
+RUN_IN_A_PROCESS = """
+from pathlib import Path
+from storepipe_dagster.instance import open_instance
+from storepipe_dagster_tests.test_instance import run_three_days
+for _ in range(3):
+    assert run_three_days(open_instance(Path("unused"))).success
+"""
+
+
+@dg.asset(
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    check_specs=[dg.AssetCheckSpec("rows_are_few", asset="carts")],
+)
+def carts(context: dg.AssetExecutionContext):
+    for number, day in enumerate(context.partition_keys):
+        context.add_asset_metadata({"rows": number}, asset_key="carts", partition_key=day)
+    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=False)])
+
+
+@dg.asset(deps=[carts])
+def totals():
+    return dg.MaterializeResult(metadata={"total": 3}, tags={"kind": "sum"})
+
+
+def run_three_days(instance):
+    return dg.materialize([carts, totals], instance=instance, tags=RANGE)
+
+
+@pytest.fixture
+def open_with(tmp_path, monkeypatch):
+    """Open an instance of its own with a configuration."""
+    opened = []
+
+    def open_it(configuration):
+        home = tmp_path / str(len(opened))
+        home.mkdir()
+        (home / "dagster.yaml").write_text(configuration)
+        monkeypatch.setenv("DAGSTER_HOME", str(home))
+        opened.append(dg.DagsterInstance.get())
+        return opened[-1]
+
+    yield open_it
+    for instance in opened:
+        instance.dispose()
+
+
+@pytest.fixture
+def batching(open_with, monkeypatch):
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+    return open_with(CONFIGURATION)
+
+
+@pytest.fixture
+def expected(open_with, monkeypatch):
+    """What an instance on Dagster's own storage answers after the same run."""
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+    instance = open_with("telemetry:\n  enabled: false\n")
+    assert type(instance.event_log_storage) is not BatchingSqliteEventLogStorage
+    run_three_days(instance)
+    return answers(instance)
+
+
+def answers(instance):
+    """What an instance tells of its runs, without what differs from one run to the next."""
+    storage = instance.event_log_storage
+    (run,) = instance.get_run_records()
+    check = storage.get_asset_check_execution_history(CHECK, limit=9)
+    summary = storage.get_asset_check_summary_records([CHECK])[CHECK]
+    return {
+        "run": (run.dagster_run.status, run.end_time > run.start_time > 0),
+        "assets": sorted(instance.all_asset_keys()),
+        "partitions": {
+            key: sorted(instance.get_materialized_partitions(key)) for key in (CARTS, TOTALS)
+        },
+        "materializations": [
+            (record.partition_key, record.asset_materialization.metadata)
+            for key in (CARTS, TOTALS)
+            for record in instance.fetch_materializations(key, limit=9).records
+        ],
+        "latest": [
+            (found.asset_key, found.partition, found.metadata, found.tags)
+            for key in (CARTS, TOTALS)
+            for found in [instance.get_latest_materialization_event(key).asset_materialization]
+        ],
+        "by day": instance.get_status_by_partition(CARTS, ["2020-01-03", "2020-01-04"], DAYS),
+        "tags": instance.get_event_tags_for_asset(TOTALS, {"kind": "sum"}),
+        "checks": [(record.status, record.event.dagster_event_type) for record in check],
+        "check": summary.last_check_execution_record.status,
+        "log": [
+            (entry.dagster_event_type, entry.step_key)
+            for entry in instance.all_logs(run.dagster_run.run_id)
+        ],
+        "status changes": [
+            record.event_log_entry.dagster_event_type
+            for kind in (dg.DagsterEventType.RUN_START, dg.DagsterEventType.RUN_SUCCESS)
+            for record in instance.fetch_run_status_changes(kind, limit=9).records
+        ],
+    }
+
+
+def test_a_run_is_told_as_dagsters_own_storage_tells_it(batching, expected):
+    assert isinstance(batching.event_log_storage, BatchingSqliteEventLogStorage)
+    run_three_days(batching)
+    assert answers(batching) == expected
+    assert expected["partitions"][CARTS] == ["2020-01-01", "2020-01-02", "2020-01-03"]
+
+
+def test_events_are_stored_in_batches(batching, monkeypatch):
+    sizes = []
+    store = BatchingSqliteEventLogStorage.store_event_batch
+
+    def watched(self, events):
+        sizes.append(len(events))
+        store(self, events)
+
+    monkeypatch.setattr(BatchingSqliteEventLogStorage, "store_event_batch", watched)
+    run_three_days(batching)
+    assert max(sizes) >= 3
+
+
+def test_a_batch_that_fails_is_stored_event_by_event_without_loss_or_repetition(
+    batching, expected, monkeypatch, capfd
+):
+    store = BatchingSqliteEventLogStorage.store_event
+
+    def fail_after_the_second_of_a_batch(self, event):
+        store(self, event)
+        if self._held and event.dagster_event.partition == "2020-01-02":
+            raise OSError("no space left on device")
+
+    monkeypatch.setattr(
+        BatchingSqliteEventLogStorage, "store_event", fail_after_the_second_of_a_batch
+    )
+    run_three_days(batching)
+    assert "no space left on device" in capfd.readouterr().err
+    assert answers(batching) == expected
+
+
+def test_two_threads_store_their_runs_side_by_side(batching, expected):
+    threads = [threading.Thread(target=run_three_days, args=(batching,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    runs = batching.get_run_records()
+    assert [run.dagster_run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS] * 4
+    for run in runs:
+        log = [(e.dagster_event_type, e.step_key) for e in batching.all_logs(run.dagster_run.run_id)]
+        assert log == expected["log"]
+    assert len(batching.fetch_materializations(CARTS, limit=99).records) == 12
+    assert len(batching.fetch_materializations(TOTALS, limit=99).records) == 4
+
+
+def test_two_processes_store_their_runs_side_by_side(batching):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", RUN_IN_A_PROCESS], env=environment)
+        for _ in range(2)
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert len(batching.get_run_records()) == 6
+    assert len(batching.fetch_materializations(CARTS, limit=99).records) == 18
+    assert len(batching.fetch_materializations(TOTALS, limit=99).records) == 6
+
+
+def test_dagsters_own_storage_reads_what_was_stored(batching, expected, monkeypatch):
+    run_three_days(batching)
+    home = Path(batching.root_directory)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    with dg.DagsterInstance.from_config(str(home)) as plain:
+        assert not isinstance(plain.event_log_storage, BatchingSqliteEventLogStorage)
+        assert answers(plain) == expected
+
+
+# --- the home -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    for name in ("DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"):
+        monkeypatch.setenv(name, "to be put back")
+        monkeypatch.delenv(name)
+
+
+def test_a_home_is_made_with_its_configuration(no_home, tmp_path):
+    use_dagster_home(tmp_path / "new" / "dagster")
+    assert os.environ["DAGSTER_HOME"] == str(tmp_path / "new" / "dagster")
+    assert (tmp_path / "new" / "dagster" / "dagster.yaml").read_text() == CONFIGURATION
+    assert os.environ["DAGSTER_EVENT_BATCH_SIZE"] == str(BATCH_SIZE)
+
+
+def test_a_configuration_that_is_there_is_kept(no_home, tmp_path):
+    (tmp_path / "dagster.yaml").write_text("# mine\n")
+    use_dagster_home(tmp_path)
+    assert (tmp_path / "dagster.yaml").read_text() == "# mine\n"
+
+
+def test_a_home_that_is_named_already_is_used_as_it_is(no_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    use_dagster_home(tmp_path / "default")
+    assert os.environ["DAGSTER_HOME"] == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_size_that_is_set_already_is_kept(no_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "7")
+    use_dagster_home(tmp_path)
+    assert os.environ["DAGSTER_EVENT_BATCH_SIZE"] == "7"
+
+
+def test_the_instance_of_the_home_batches_and_sends_no_telemetry(no_home, tmp_path):
+    with open_instance(tmp_path) as instance:
+        assert isinstance(instance.event_log_storage, BatchingSqliteEventLogStorage)
+        assert not instance.telemetry_enabled
+        assert instance.root_directory == str(tmp_path)

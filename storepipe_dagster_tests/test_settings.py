@@ -1,0 +1,253 @@
+"""Tests of `storepipe_dagster.settings`."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from storepipe_dagster import settings as module
+from storepipe_dagster.settings import PUBLIC_API, Settings, SettingsError, read_settings
+
+MYSQL = {
+    "MYSQL_HOST": "db.example",
+    "MYSQL_USER": "clerk",
+    "MYSQL_PASSWORD": "hunter2-mysql",
+    "MYSQL_DATABASE": "store",
+}
+AZURE = {
+    **MYSQL,
+    "DAGSTER_DEPLOYMENT": "azure",
+    "AZURE_STORAGE_CONNECTION_STRING": "AccountName=lake;AccountKey=hunter2-azure==",
+}
+DATABRICKS = {
+    **AZURE,
+    "DAGSTER_DEPLOYMENT": "databricks",
+    "DATABRICKS_HOST": "https://adb.example",
+    "DATABRICKS_STAGING": "dbfs:/staging",
+    "DATABRICKS_TOKEN": "hunter2-token",
+}
+
+
+@pytest.fixture
+def read(monkeypatch, tmp_path):
+    """Read the settings from exactly these variables, in a folder without a ``.env``."""
+
+    def read_from(**variables):
+        for name in Settings.model_fields:
+            for variable in {name.upper(), name} & os.environ.keys():
+                monkeypatch.delenv(variable)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return read_settings()
+
+    monkeypatch.chdir(tmp_path)
+    return read_from
+
+
+def without(variables, *names):
+    return {name: value for name, value in variables.items() if name not in names}
+
+
+def test_nothing_needs_to_be_set(read, tmp_path):
+    settings = read()
+    assert settings.dagster_deployment == "local"
+    assert settings.storepipe_api_url == PUBLIC_API
+    assert settings.storepipe_home == tmp_path / ".storepipe"
+    assert settings.storepipe_start_date == date(2019, 12, 1)
+    assert settings.storepipe_spark_remote is None
+    assert settings.mysql_port == 3306
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "read_as"),
+    [
+        ("DAGSTER_DEPLOYMENT", "local", "local"),
+        ("STOREPIPE_HOME", "/data/storepipe", Path("/data/storepipe")),
+        ("STOREPIPE_HOME", "~/storepipe", Path.home() / "storepipe"),
+        ("STOREPIPE_API_URL", "http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
+        ("STOREPIPE_START_DATE", "2020-02-29", date(2020, 2, 29)),
+        ("STOREPIPE_SPARK_REMOTE", "sc://spark.example:15002", "sc://spark.example:15002"),
+        ("MYSQL_HOST", "db.example", "db.example"),
+        ("MYSQL_PORT", "3307", 3307),
+        ("MYSQL_USER", "clerk", "clerk"),
+        ("MYSQL_DATABASE", "store", "store"),
+        ("MYSQL_SSL_CA", "/etc/ca.pem", Path("/etc/ca.pem")),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "lake", "lake"),
+        ("DATABRICKS_HOST", "https://adb.example", "https://adb.example"),
+        ("DATABRICKS_CLIENT_ID", "me", "me"),
+        ("DATABRICKS_CLUSTER_ID", "0101-120000-abc", "0101-120000-abc"),
+        ("DATABRICKS_STAGING", "/Volumes/a/b/c", "/Volumes/a/b/c"),
+    ],
+)
+def test_each_variable_is_read(read, variable, value, read_as):
+    assert getattr(read(**{variable: value}), variable.lower()) == read_as
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "MYSQL_PASSWORD",
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "DATABRICKS_TOKEN",
+        "DATABRICKS_CLIENT_SECRET",
+    ],
+)
+def test_a_secret_is_read_but_never_shown(read, variable):
+    settings = read(**{variable: "hunter2=="})
+    assert getattr(settings, variable.lower()).get_secret_value() == "hunter2=="
+    assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()} " + str(
+        settings.model_dump_json()
+    )
+
+
+def test_every_variable_stands_in_the_example_file():
+    example = Path(module.__file__).parents[1] / ".env.example"
+    assert {
+        line.removeprefix("#").split("=")[0]
+        for line in example.read_text().splitlines()
+        if "=" in line
+    } == {name.upper() for name in Settings.model_fields}
+
+
+def test_a_dotenv_file_is_read(read, tmp_path):
+    (tmp_path / ".env").write_text("STOREPIPE_HOME=/from/file\nUNRELATED=1\n")
+    assert read().storepipe_home == Path("/from/file")
+
+
+def test_the_environment_wins_over_the_dotenv_file(read, tmp_path):
+    (tmp_path / ".env").write_text("MYSQL_USER=file\nMYSQL_HOST=file\n")
+    settings = read(MYSQL_USER="environment")
+    assert (settings.mysql_user, settings.mysql_host) == ("environment", "file")
+
+
+def test_an_argument_wins_over_the_environment(read):
+    read(STOREPIPE_START_DATE="2020-01-01")
+    assert read_settings(storepipe_start_date=date(2021, 1, 1)).storepipe_start_date.year == 2021
+
+
+def test_empty_values_count_as_unset(read, tmp_path):
+    (tmp_path / ".env").write_text("MYSQL_PORT=\nSTOREPIPE_API_URL=\n")
+    settings = read(DAGSTER_DEPLOYMENT="", STOREPIPE_HOME="", STOREPIPE_START_DATE="")
+    assert settings.dagster_deployment == "local"
+    assert settings.mysql_port == 3306
+    assert settings.storepipe_api_url == PUBLIC_API
+
+
+def test_an_empty_value_that_is_needed_is_missing(read):
+    with pytest.raises(SettingsError, match="needs MYSQL_PASSWORD:"):
+        read(**{**AZURE, "MYSQL_PASSWORD": ""})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("DAGSTER_DEPLOYMENT", "hunter2", "Input should be 'local', 'azure' or 'databricks'"),
+        ("DAGSTER_DEPLOYMENT", "Local", "Input should be 'local', 'azure' or 'databricks'"),
+        ("STOREPIPE_START_DATE", "hunter2", "Input should be a valid date"),
+        ("STOREPIPE_START_DATE", "2020-02-30", "Input should be a valid date"),
+        ("STOREPIPE_API_URL", "hunter2", "is not an http:// or https:// address"),
+        ("STOREPIPE_API_URL", "ftp://hunter2", "is not an http:// or https:// address"),
+        ("STOREPIPE_SPARK_REMOTE", "hunter2:15002", "should match pattern"),
+        ("STOREPIPE_SPARK_REMOTE", "sc://", "should match pattern"),
+        ("MYSQL_PORT", "hunter2", "Input should be a valid integer"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_error_that_names_the_variable(
+    read, variable, value, told
+):
+    with pytest.raises(SettingsError) as caught:
+        read(**{variable: value})
+    message = str(caught.value)
+    assert message.startswith(f"{variable} cannot be used: ")
+    assert told in message
+    assert ".env.example" in message
+    assert "hunter2" not in message
+    assert "\n" not in message
+
+
+def test_two_bad_values_are_two_lines(read):
+    with pytest.raises(SettingsError) as caught:
+        read(MYSQL_PORT="x", STOREPIPE_START_DATE="x")
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == [
+        "STOREPIPE_START_DATE",
+        "MYSQL_PORT",
+    ]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        AZURE,
+        {**without(AZURE, "AZURE_STORAGE_CONNECTION_STRING"), "AZURE_STORAGE_ACCOUNT_NAME": "lake"},
+        DATABRICKS,
+        {
+            **without(DATABRICKS, "DATABRICKS_TOKEN"),
+            "DATABRICKS_CLIENT_ID": "me",
+            "DATABRICKS_CLIENT_SECRET": "hunter2",
+        },
+    ],
+    ids=["connection string", "account name", "token", "service principal"],
+)
+def test_a_deployment_with_what_it_needs_is_read(read, variables):
+    assert read(**variables).dagster_deployment == variables["DAGSTER_DEPLOYMENT"]
+
+
+@pytest.mark.parametrize("deployment", [AZURE, DATABRICKS], ids=["azure", "databricks"])
+@pytest.mark.parametrize("variable", MYSQL)
+def test_a_missing_database_variable_is_named(read, deployment, variable):
+    with pytest.raises(SettingsError) as caught:
+        read(**without(deployment, variable))
+    assert str(caught.value) == (
+        f"DAGSTER_DEPLOYMENT={deployment['DAGSTER_DEPLOYMENT']} needs {variable}: "
+        "set it in the environment or in .env (see .env.example)."
+    )
+
+
+@pytest.mark.parametrize("deployment", [AZURE, DATABRICKS], ids=["azure", "databricks"])
+def test_a_missing_lake_is_named_with_both_ways_to_give_it(read, deployment):
+    with pytest.raises(
+        SettingsError, match="needs AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT_NAME:"
+    ):
+        read(**without(deployment, "AZURE_STORAGE_CONNECTION_STRING"))
+
+
+@pytest.mark.parametrize("variable", ["DATABRICKS_HOST", "DATABRICKS_STAGING"])
+def test_a_missing_databricks_variable_is_named(read, variable):
+    with pytest.raises(SettingsError, match=f"needs {variable}:"):
+        read(**without(DATABRICKS, variable))
+
+
+@pytest.mark.parametrize(
+    "half", [{}, {"DATABRICKS_CLIENT_ID": "me"}, {"DATABRICKS_CLIENT_SECRET": "hunter2"}], ids=str
+)
+def test_a_missing_login_of_databricks_is_named_with_both_ways_to_give_it(read, half):
+    with pytest.raises(
+        SettingsError,
+        match="needs DATABRICKS_TOKEN or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET:",
+    ):
+        read(**without(DATABRICKS, "DATABRICKS_TOKEN"), **half)
+
+
+def test_all_missing_variables_are_named_at_once(read):
+    with pytest.raises(SettingsError) as caught:
+        read(DAGSTER_DEPLOYMENT="databricks")
+    for variable in (*MYSQL, "AZURE_STORAGE_ACCOUNT_NAME", "DATABRICKS_HOST", "DATABRICKS_TOKEN"):
+        assert variable in str(caught.value)
+
+
+def test_an_error_of_what_is_missing_shows_no_secret_that_is_there(read):
+    with pytest.raises(SettingsError) as caught:
+        read(**without(DATABRICKS, "DATABRICKS_HOST"))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_lake_and_history_lie_in_the_home(read):
+    settings = read(STOREPIPE_HOME="/data")
+    assert (settings.lake, settings.dagster_home) == (Path("/data/lake"), Path("/data/dagster"))
+
+
+def test_the_settings_of_a_process_are_read_once(read):
+    first = module.settings()
+    read(STOREPIPE_START_DATE="2024-01-01")
+    assert module.settings() is first
