@@ -9,8 +9,9 @@ import dagster as dg
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.settings import settings
 
-# Dagster calls these two beta; its version is pinned, and our tests use both.
+# Dagster calls these beta; its version is pinned, and our tests use them.
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
+warnings.filterwarnings("ignore", "Parameter `include_sources`", dg.BetaWarning)
 warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheck", dg.PreviewWarning)
 
 DAYS = dg.DailyPartitionsDefinition(start_date=settings().storepipe_start_date.isoformat())

@@ -89,7 +89,8 @@ class Progress:
 
     def _failed(self, event: dg.DagsterEvent) -> None:
         self._done += 1
-        self.tell(f"[{self._done:>2}/{self.steps}] {event.step_key} FAILED")
+        step = (event.step_key or "").replace("__", "/")
+        self.tell(f"[{self._done:>2}/{self.steps}] {step} FAILED")
         error = event.step_failure_data.error
         cause = error.cause if error and error.cause else error
         if cause is None or cause.cls_name == "DagsterAssetCheckFailedError":
@@ -97,7 +98,7 @@ class Progress:
         message = cause.message.strip()
         if message.startswith(OWN_ERROR):
             message = message.split(": ", 1)[-1]
-        self.problems.append(f"{event.step_key}: {message}")
+        self.problems.append(f"{step}: {message}")
 
 
 def selected_assets(selection: str | None) -> list[dg.AssetKey]:

@@ -68,16 +68,19 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         self._describe(context, path, contract, column, days)
 
     def load_input(self, context: dg.InputContext) -> DataFrame | pa.Table:
-        """Read the table, or its days asked for; raises ``MissingUpstreamError``."""
+        """Read the days that the step is about, or the table; raises ``MissingUpstreamError``.
+
+        An asset without days reads all rows, also those before the first partition.
+        """
         path = self.lake.path(context.asset_key)
         if not deltalake.DeltaTable.is_deltatable(path):
             raise MissingUpstreamError(context.asset_key)
         if context.dagster_type.typing_type is pa.Table:
             return deltalake.DeltaTable(path).to_pyarrow_table()
         table = self.pyspark.spark_session.read.format("delta").load(path)
-        column = partition_column(context)
-        if column and context.has_asset_partitions and context.asset_partition_keys:
-            return table.where(_condition(column, list(context.asset_partition_keys)))
+        column, consumer = partition_column(context), context.step_context.assets_def
+        if column and consumer and consumer.partitions_def:
+            return table.where(_condition(column, context.asset_partition_keys))
         return table
 
     def _describe(

@@ -353,7 +353,7 @@ def test_a_table_that_is_not_there_is_named(resources):
 def test_writers_of_different_days_at_one_time_both_land(resources, table, exists):
     if exists:
         materialize([sales_of((DAY_3, 3))], resources, DAY_3)
-    both_are_ready = threading.Barrier(2)
+    both_are_ready = threading.Barrier(2, timeout=20)
 
     def write(day, cart_id):
         def rows(spark):

@@ -1,0 +1,1 @@
+"""The pipeline beside what its users would pick instead; run it with ``make bench``."""
