@@ -18,7 +18,7 @@ install: .venv/.installed  ## Only the environment, in .venv; needs Python 3.10+
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "storepipe needs Python 3.10 or newer; name one with: make PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m pip install --quiet --no-warn-script-location --root-user-action=ignore \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
 		--target .uv "uv==$(UV_VERSION)"
 
 .venv/.installed: requirements.lock pyproject.toml | $(UV)

@@ -5,11 +5,15 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 
 # ruff: noqa: PLC0415
 
+import contextlib
 import csv
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +27,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 WEBSERVER_PORT = 3000
 ROWS_AT_A_TIME = 10_000
 DEMO_CARTS, DEMO_DAYS, DEMO_SEED = 5000, 180, 1
+DEMO_SHOP = "demo.json"
 FIRST_DEMO_DAY = date(2020, 1, 1)  # SyntheticShop's
 
 carts_option = click.option(
@@ -34,6 +39,14 @@ days_option = click.option(
 seed_option = click.option(
     "--seed", default=DEMO_SEED, show_default=True, help="The same seed makes the same shop."
 )
+
+
+class DemoHomeError(UserError):
+    """The demo would write among the data of another store."""
+
+
+class RunFailedError(UserError):
+    """A run did not succeed, or a blocking check failed."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,14 +61,19 @@ def storepipe() -> None:
 def demo(carts: int, days: int, seed: int) -> None:
     """Run the whole graph on a synthetic shop, with no network."""
     started = time.monotonic()
-    from storepipe_dagster.store.process import store_process
-
-    with store_process(carts=carts, days=days, seed=seed) as base_url:
-        os.environ["STOREPIPE_API_URL"] = base_url
-        _materialize(FIRST_DEMO_DAY, FIRST_DEMO_DAY + timedelta(days=days - 1), None)
     from storepipe_dagster.settings import settings
 
-    lake = settings().lake
+    home, lake = settings().storepipe_home, settings().lake
+    if lake.exists() and not (home / DEMO_SHOP).exists():
+        raise DemoHomeError(
+            f"{home} holds data of another store, which the demo's would mix with. "
+            "Set STOREPIPE_HOME to another folder."
+        )
+    home.mkdir(parents=True, exist_ok=True)
+    shop = {"carts": carts, "days": days, "seed": seed}
+    (home / DEMO_SHOP).write_text(json.dumps(shop))
+    with _serve(shop):
+        _materialize(FIRST_DEMO_DAY, FIRST_DEMO_DAY + timedelta(days=days - 1), None)
     click.echo(f"\nThe lake is in {lake}. Look at it:")
     click.echo(f"  the report      {lake / 'refined' / 'store_report' / 'index.html'}")
     click.echo('  with SQL        storepipe sql "SELECT * FROM refined.sales_by_category"')
@@ -69,7 +87,8 @@ def demo(carts: int, days: int, seed: int) -> None:
 @click.option("--select", "selection", help="A Dagster asset selection; default: everything.")
 def run(first: datetime, last: datetime, selection: str | None) -> None:
     """Materialise the graph, or a selection of it, for a range of days in one run."""
-    _materialize(first.date(), last.date(), selection)
+    with _store_of_home():
+        _materialize(first.date(), last.date(), selection)
 
 
 @storepipe.command()
@@ -124,8 +143,14 @@ def dev() -> None:
 
     use_dagster_home(settings().dagster_home)
     module, port = "storepipe_dagster.definitions", str(WEBSERVER_PORT)
-    command = ["dagster", "dev", "-m", module, "-h", "127.0.0.1", "-p", port]
-    os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606
+    command = [sys.executable, "-m", "dagster", "dev", "-m", module, "-h", "127.0.0.1", "-p", port]
+    with _store_of_home(), subprocess.Popen(command) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        while process.poll() is None:
+            # Ctrl-C reaches both; Dagster ends its own services, which takes a moment.
+            with contextlib.suppress(KeyboardInterrupt):
+                process.wait()
+    sys.exit(process.returncode)
 
 
 def main() -> None:
@@ -135,6 +160,28 @@ def main() -> None:
     except UserError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _serve(shop: dict[str, int]) -> Iterator[None]:
+    """Serve a synthetic shop in a process of its own, and capture from it."""
+    from storepipe_dagster.settings import settings
+    from storepipe_dagster.store.process import store_process
+
+    with store_process(**shop) as base_url:
+        os.environ["STOREPIPE_API_URL"] = base_url
+        settings.cache_clear()
+        yield
+
+
+def _store_of_home() -> contextlib.AbstractContextManager[None]:
+    """Serve the demo's shop to a home that the demo made, unless STOREPIPE_API_URL is set."""
+    from storepipe_dagster.settings import settings
+
+    shop = settings().storepipe_home / DEMO_SHOP
+    if "storepipe_api_url" in settings().model_fields_set or not shop.exists():
+        return contextlib.nullcontext()
+    return _serve(json.loads(shop.read_text()))
 
 
 def _materialize(first: date, last: date, selection: str | None) -> None:
@@ -157,10 +204,6 @@ def _materialize(first: date, last: date, selection: str | None) -> None:
     if progress.problems:
         raise RunFailedError("\n".join(progress.problems))
     click.echo(f"{len(keys)} {plural} in 1 run: {time.monotonic() - started:.1f} s.")
-
-
-class RunFailedError(UserError):
-    """A run did not succeed, or a blocking check failed."""
 
 
 def _shop(carts: int, days: int, seed: int, from_dir: Path | None) -> Any:

@@ -55,12 +55,13 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             reraise=True,
         ):
             with attempt:
-                deltalake.DeltaTable.create(
+                table = deltalake.DeltaTable.create(
                     path,
                     schema=deltalake.Schema.from_json(schema.json()),
                     partition_by=[column] if column else None,
                     mode="ignore",
                 )
+                _expect_columns(context.asset_key, table, schema)
                 writer = obj.write.format("delta").mode("overwrite")
                 if column:
                     writer = writer.option("replaceWhere", _condition(column, days))
@@ -128,6 +129,18 @@ def _checked(key: dg.AssetKey, schema: T.StructType, contract: dg.TableSchema) -
             for field, column in zip(schema.fields, contract.columns, strict=True)
         ]
     )
+
+
+def _expect_columns(key: dg.AssetKey, table: deltalake.DeltaTable, schema: T.StructType) -> None:
+    """Refuse a table of an earlier contract: Sail would keep its columns and types, silently."""
+    found = {field.name: field.type for field in table.schema().fields}
+    declared = {f.name: f.type for f in deltalake.Schema.from_json(schema.json()).fields}
+    if found != declared:
+        differing = sorted(n for n in found | declared if found.get(n) != declared.get(n))
+        raise SchemaMismatchError(
+            f"{key.to_user_string()} differs from its contract in {', '.join(differing)} as it is "
+            f"in the lake. Move {table.table_uri} away and materialise all of it again."
+        )
 
 
 def _condition(column: str, days: Sequence[str]) -> str:

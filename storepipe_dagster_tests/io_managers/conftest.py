@@ -23,7 +23,9 @@ def lake(root):
 
 @pytest.fixture(scope="session")
 def pyspark():
-    return InProcessSpark()
+    in_process = InProcessSpark()
+    assert in_process.spark_session  # Sail runs before any test starts threads
+    return in_process
 
 
 @pytest.fixture

@@ -297,6 +297,25 @@ def test_what_differs_from_the_contract_is_named_and_not_written(
     assert listing() == []
 
 
+@pytest.mark.parametrize("days", [[DAY_1], []], ids=["with days", "without days"])
+def test_a_table_of_an_earlier_contract_is_named_and_not_touched(resources, root, days):
+    sales, key = (sales_of, "trusted/sales") if days else (totals_of, "refined/totals")
+    earlier = pa.schema(
+        [("sale_date", pa.date32()), ("cart_id", pa.int32()), ("price", pa.float64())]
+    )
+    deltalake.DeltaTable.create(
+        str(root / key), deltalake.Schema.from_arrow(earlier), partition_by=["sale_date"]
+    )
+
+    with pytest.raises(
+        SchemaMismatchError,
+        match=f"^{key} differs from its contract in cart_id, price, revenue, sold_at as it is in",
+    ):
+        materialize([sales((DAY_1, 1))], resources, *days)
+
+    assert deltalake.DeltaTable(str(root / key)).version() == 0
+
+
 @pytest.mark.parametrize("day", [DAY_1, DAY_3, None], ids=["before", "after", "no day"])
 def test_rows_of_a_day_not_asked_for_are_refused_and_nothing_changes(resources, table, day):
     materialize([sales_of((DAY_1, 1), (DAY_2, 2), (DAY_3, 3))], resources, DAY_1, DAY_3)

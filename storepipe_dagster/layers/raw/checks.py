@@ -19,16 +19,18 @@ def few_records_are_rejected(key: list[str]) -> dg.AssetCheckSpec:
 
 def judged(capture: Capture, max_rejected_share: float) -> dg.AssetCheckResult:
     """Whether few enough records were rejected."""
-    share = capture.rejected_share
+    share, rejected = capture.rejected_share, capture.rejected.counts.total()
+    records = rejected + capture.accepted.counts.total()
+    description = f"{rejected} of {records} records break their contract."
+    if rejected:
+        description += (
+            f" That is {share:.1%}; at most {max_rejected_share:.1%} are let pass. They stand in "
+            "the .rejected.json file beside the capture, each with its reason."
+        )
     return dg.AssetCheckResult(
         check_name=FEW_REJECTED,
         passed=share <= max_rejected_share,
-        description=(
-            f"{capture.rejected.counts.total()} of "
-            f"{capture.rejected.counts.total() + capture.accepted.counts.total()} records break "
-            f"their contract ({share:.1%}; at most {max_rejected_share:.1%} are let pass). "
-            "They stand in the .rejected.json file beside the capture, each with its reason."
-        ),
+        description=description,
         metadata={
             "rejected_share": share,
             "reasons": dg.MetadataValue.json(dict(capture.reasons.most_common(20))),

@@ -48,7 +48,7 @@ UNKNOWN_REASONS = """
     GROUP BY ALL ORDER BY ALL
 """
 OVERLAPPING_PERIODS = """
-    SELECT product_id, valid_from, valid_to, next_from FROM (
+    SELECT product_id, valid_from, valid_to, next_from::VARCHAR AS next_from FROM (
         SELECT *, lead(coalesce(valid_from, '-infinity'::TIMESTAMPTZ)) OVER product AS next_from,
             row_number() OVER product AS period
         FROM trusted.product_prices

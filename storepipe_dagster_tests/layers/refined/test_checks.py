@@ -1,0 +1,236 @@
+"""Tests of `storepipe_dagster.layers.refined.checks`."""
+
+import pytest
+
+from storepipe_dagster.layers.refined import schemas
+from storepipe_dagster.layers.refined.checks import RULES, refined_checks
+from storepipe_dagster.layers.trusted.schemas import SALES
+from storepipe_dagster_tests.layers.literal_lake import failures, judge, write_delta
+
+DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
+BY_DAY = ("refined/sales_by_day", "every_day_equals_trusted_sales")
+TOTALS = "the_totals_equal_trusted_sales"
+ONCE = "every_key_stands_once"
+ALL = {
+    BY_DAY,
+    ("refined/sales_by_category", TOTALS),
+    ("refined/sales_by_product", TOTALS),
+    ("refined/sales_by_city", TOTALS),
+    ("refined/customer_segments", TOTALS),
+    ("refined/sales_by_category", ONCE),
+    ("refined/sales_by_product", ONCE),
+    ("refined/sales_by_city", ONCE),
+    ("refined/customer_segments", ONCE),
+    ("refined/customer_cohorts", ONCE),
+    ("refined/product_affinity", ONCE),
+}
+
+
+def sold(day, cart_id, user_id, product_id, quantity, revenue):
+    at = f"{day} 06:00:00"
+    product = (product_id, "Hat", "clothing", "1.10")
+    return (day, cart_id, 1, at, user_id, "Rome", *product, quantity, revenue)
+
+
+def of_day(day, lines, units, revenue):
+    return (day, 1, 1, lines, units, revenue, revenue)
+
+
+def of_category(category, units, revenue):
+    return (category, 1, 1, 1, units, revenue, 0.5)
+
+
+def of_product(product_id, units, revenue):
+    return (product_id, "Hat", "clothing", 1, units, revenue, 1, 0.5, 0.5, "A")
+
+
+def of_city(city, units, revenue):
+    return (city, 1, 1, units, revenue)
+
+
+def of_user(user_id, revenue):
+    return (user_id, DAY_1, DAY_2, 0, 1, revenue, 5, 5, 5, "champion")
+
+
+def of_cohort(month, months_since):
+    return (month, months_since, 2, 1, 0.5)
+
+
+def of_pair(product_id, other):
+    return (product_id, other, 2, 0.5, 0.5, 1.0)
+
+
+TABLES = {
+    "sales": ("trusted/sales", SALES),
+    "days": ("refined/sales_by_day", schemas.SALES_BY_DAY),
+    "categories": ("refined/sales_by_category", schemas.SALES_BY_CATEGORY),
+    "products": ("refined/sales_by_product", schemas.SALES_BY_PRODUCT),
+    "cities": ("refined/sales_by_city", schemas.SALES_BY_CITY),
+    "users": ("refined/customer_segments", schemas.CUSTOMER_SEGMENTS),
+    "cohorts": ("refined/customer_cohorts", schemas.CUSTOMER_COHORTS),
+    "pairs": ("refined/product_affinity", schemas.PRODUCT_AFFINITY),
+}
+GOOD = {
+    "sales": [sold(DAY_1, 1, 8, 5, 2, "2.20"), sold(DAY_2, 2, 9, 6, 1, "1.10")],
+    "days": [of_day(DAY_1, 1, 2, "2.20"), of_day(DAY_2, 1, 1, "1.10")],
+    "categories": [of_category("clothing", 2, "2.20"), of_category("shoes", 1, "1.10")],
+    "products": [of_product(5, 2, "2.20"), of_product(6, 1, "1.10")],
+    "cities": [of_city("Rome", 2, "2.20"), of_city("Oslo", 1, "1.10")],
+    "users": [of_user(8, "2.20"), of_user(9, "1.10")],
+    "cohorts": [of_cohort(DAY_1, 0), of_cohort(DAY_1, 1), of_cohort("2024-02-01", 0)],
+    "pairs": [of_pair(5, 6), of_pair(5, 7), of_pair(6, 7)],
+}
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """The results on good tables, but for those that are given."""
+
+    def results(*days, only=None, **tables):
+        for name, rows in (GOOD | tables).items():
+            write_delta(tmp_path, *TABLES[name], *rows)
+        return judge(tmp_path, refined_checks, *(days or (DAY_1, DAY_2)), only=only)
+
+    return results
+
+
+def test_every_rule_is_blocking_and_known_here():
+    assert {(key.to_user_string(), name) for key, name in RULES} == ALL
+    assert all(spec.blocking for spec in refined_checks.check_specs)
+
+
+def test_good_tables_pass_every_check(judged):
+    results = judged()
+
+    assert set(results) == ALL
+    assert failures(results) == {}
+
+
+def test_tables_without_rows_pass_every_check(judged):
+    results = judged(**dict.fromkeys(TABLES, ()))
+
+    assert set(results) == ALL
+    assert failures(results) == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "units", "revenue"), [(2, 1, "1.10"), (1, 2, "1.10"), (1, 1, "1.11")]
+)
+def test_a_day_that_differs_from_its_sales_is_shown_beside_them(judged, lines, units, revenue):
+    results = judged(days=[of_day(DAY_1, 1, 2, "2.20"), of_day(DAY_2, lines, units, revenue)])
+
+    assert failures(results) == {
+        BY_DAY: [
+            {"sale_date": DAY_2, "lines": "1", "units": "1", "revenue": "1.10"},
+            {
+                "sale_date": DAY_2,
+                "lines": str(lines),
+                "units": str(units),
+                "revenue": revenue,
+            },
+        ]
+    }
+
+
+def test_a_day_that_is_missing_is_shown(judged):
+    assert failures(judged(days=[of_day(DAY_1, 1, 2, "2.20")])) == {
+        BY_DAY: [{"sale_date": DAY_2, "lines": "1", "units": "1", "revenue": "1.10"}]
+    }
+
+
+def test_a_day_that_is_there_twice_is_shown(judged):
+    assert failures(judged(days=[*GOOD["days"], of_day(DAY_2, 1, 1, "1.10")])) == {
+        BY_DAY: [{"sale_date": DAY_2, "lines": "1", "units": "1", "revenue": "1.10"}]
+    }
+
+
+def test_a_day_without_sales_is_shown(judged):
+    results = judged(DAY_1, DAY_3, days=[*GOOD["days"], of_day(DAY_3, 1, 1, "1.10")])
+
+    assert failures(results) == {
+        BY_DAY: [{"sale_date": DAY_3, "lines": "1", "units": "1", "revenue": "1.10"}]
+    }
+
+
+def test_days_outside_of_the_run_are_not_judged(judged):
+    results = judged(DAY_2, days=[of_day(DAY_2, 1, 1, "1.10"), of_day(DAY_3, 1, 1, "1.10")])
+
+    assert set(results) == ALL
+    assert failures(results) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("categories", [of_category("clothing", 2, "2.20")]),
+        ("products", [of_product(5, 2, "2.20")]),
+        ("cities", [of_city("Rome", 2, "2.20")]),
+    ],
+)
+def test_totals_that_miss_sales_are_shown(judged, name, rows):
+    assert failures(judged(**{name: rows})) == {
+        (TABLES[name][0], TOTALS): [{"units": "2", "revenue": "2.20"}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("categories", of_category("other", 0, "0.01")),
+        ("products", of_product(7, 1, "0.00")),
+        ("cities", of_city("Bonn", 1, "0.01")),
+    ],
+)
+def test_totals_of_more_than_was_sold_fail(judged, name, row):
+    assert set(failures(judged(**{name: [*GOOD[name], row]}))) == {(TABLES[name][0], TOTALS)}
+
+
+def test_a_segment_table_that_misses_revenue_is_shown(judged):
+    assert failures(judged(users=[of_user(8, "2.20")])) == {
+        ("refined/customer_segments", TOTALS): [{"revenue": "2.20"}]
+    }
+
+
+def test_an_empty_table_of_a_shop_that_sold_is_shown(judged):
+    assert failures(judged(cities=[])) == {
+        ("refined/sales_by_city", TOTALS): [{"units": "0", "revenue": "0.00"}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "example"),
+    [
+        ("categories", [of_category("shoes", 1, "1.10"), of_category("shoes", 2, "2.20")],
+         {"category": "shoes"}),
+        ("products", [of_product(5, 1, "1.10"), of_product(5, 2, "2.20")], {"product_id": "5"}),
+        ("cities", [of_city("Rome", 1, "1.10"), of_city("Rome", 2, "2.20")], {"city": "Rome"}),
+        ("users", [of_user(8, "1.10"), of_user(8, "2.20")], {"user_id": "8"}),
+        ("cohorts", [of_cohort(DAY_1, 1), of_cohort(DAY_1, 1)],
+         {"cohort_month": DAY_1, "months_since_first": "1"}),
+        ("pairs", [of_pair(5, 6), of_pair(5, 6)], {"product_id": "5", "other_product_id": "6"}),
+    ],
+)
+def test_a_key_that_stands_twice_is_shown(judged, name, rows, example):
+    assert failures(judged(**{name: rows})) == {
+        (TABLES[name][0], ONCE): [{**example, "count_star()": "2"}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("asset", "names"),
+    [
+        ("refined/sales_by_day", {BY_DAY[1]}),
+        ("refined/sales_by_city", {TOTALS, ONCE}),
+        ("refined/product_affinity", {ONCE}),
+    ],
+)
+def test_the_checks_of_one_asset_run_alone(judged, asset, names):
+    assert set(judged(only=asset)) == {(asset, name) for name in names}
+
+
+def test_the_check_of_a_table_without_days_needs_no_days_and_no_other_table(tmp_path):
+    write_delta(tmp_path, *TABLES["pairs"], of_pair(5, 6), of_pair(5, 6))
+
+    results = judge(tmp_path, refined_checks, only="refined/product_affinity")
+
+    assert set(failures(results)) == {("refined/product_affinity", ONCE)}

@@ -1,0 +1,113 @@
+"""Tests of `storepipe_dagster.layers.relational.checks`."""
+
+import pytest
+
+from storepipe_dagster.layers.mysql import schemas as mysql
+from storepipe_dagster.layers.relational import schemas
+from storepipe_dagster.layers.relational.checks import NAME, relational_checks
+from storepipe_dagster.resources.database import Database
+from storepipe_dagster_tests.layers.literal_lake import judge, write_parquet
+
+DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
+PRODUCT = (5, "Hat", "clothing", "1.10", "A hat", "http://hat", 4.5, 7)
+USER = (9, *"abcdefghij", "Rome")
+
+
+def cart(day):
+    return (day, 1, 1, f"{day} 06:00:00", 9)
+
+
+def item(day, line=1):
+    return (day, 1, 1, line, 5, 2)
+
+
+GOOD = {
+    "products": [PRODUCT],
+    "users": [USER],
+    "carts": [cart(DAY_1), cart(DAY_2)],
+    "cart_items": [item(DAY_1), item(DAY_1, 2), item(DAY_2)],
+}
+SCHEMAS = {
+    "products": schemas.PRODUCTS,
+    "users": schemas.USERS,
+    "carts": schemas.CARTS,
+    "cart_items": schemas.CART_ITEMS,
+}
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A database that holds the good rows."""
+    full = Database(url=f"sqlite:///{tmp_path / 'store.db'}")
+    full.upsert(mysql.PRODUCTS, GOOD["products"])
+    full.upsert(mysql.USERS, GOOD["users"])
+    for day in (DAY_1, DAY_2):
+        of_day = {
+            mysql.CARTS: [row for row in GOOD["carts"] if row[0] == day],
+            mysql.CART_ITEMS: [row for row in GOOD["cart_items"] if row[0] == day],
+        }
+        full.replace_day(day, "cart_date", of_day)
+    return full
+
+
+@pytest.fixture
+def judged(tmp_path, database):
+    """What each check found, on a good extract but for the tables that are given."""
+
+    def results(*days, only=None, **tables):
+        for name, rows in (GOOD | tables).items():
+            write_parquet(
+                tmp_path / "lake", f"raw/relational/{name}", SCHEMAS[name], *rows
+            )
+        found = judge(
+            tmp_path / "lake",
+            relational_checks,
+            *(days or (DAY_1, DAY_2)),
+            only=only,
+            database=database,
+        )
+        assert {name for _, name in found} == {NAME}
+        return {key: (one.passed, one.description) for (key, _), one in found.items()}
+
+    return results
+
+
+def test_every_check_is_blocking():
+    assert len(list(relational_checks.check_specs)) == 4
+    assert all(spec.blocking for spec in relational_checks.check_specs)
+
+
+def test_an_extract_of_every_row_passes(judged):
+    assert judged() == {
+        "raw/relational/products": (True, "1 rows in the files, 1 in the database."),
+        "raw/relational/users": (True, "1 rows in the files, 1 in the database."),
+        "raw/relational/carts": (True, "2 rows in the files, 2 in the database."),
+        "raw/relational/cart_items": (True, "3 rows in the files, 3 in the database."),
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "found"),
+    [
+        ("products", [], "0 rows in the files, 1 in the database."),
+        ("users", [USER, USER], "2 rows in the files, 1 in the database."),
+        ("carts", [cart(DAY_1)], "1 rows in the files, 2 in the database."),
+        ("cart_items", [item(DAY_1), item(DAY_2)], "2 rows in the files, 3 in the database."),
+    ],
+)
+def test_an_extract_with_other_rows_fails(judged, table, rows, found):
+    results = judged(**{table: rows})
+
+    assert results.pop(f"raw/relational/{table}") == (False, found)
+    assert all(passed for passed, _ in results.values())
+
+
+def test_days_outside_of_the_run_are_not_judged(judged):
+    results = judged(DAY_2, carts=[cart(DAY_2), cart(DAY_3)], cart_items=[item(DAY_2)])
+
+    assert results["raw/relational/carts"] == (True, "1 rows in the files, 1 in the database.")
+    assert results["raw/relational/cart_items"][0]
+
+
+def test_the_check_of_one_table_runs_alone(judged):
+    assert set(judged(only="raw/relational/carts")) == {"raw/relational/carts"}
