@@ -163,7 +163,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _serve(shop: dict[str, int]) -> Iterator[None]:
+def _serve(shop: dict[str, Any]) -> Iterator[None]:
     """Serve a synthetic shop in a process of its own, and capture from it."""
     from storepipe_dagster.settings import settings
     from storepipe_dagster.store.process import store_process

@@ -33,7 +33,7 @@ def store_process(
     options = {"carts": carts, "days": days, "seed": seed, "from-dir": from_dir, "port": port}
     command = [sys.executable, "-m", "storepipe_dagster.store", "--until-stdin-closes"]
     command += [f"--{name}={value}" for name, value in options.items() if value is not None]
-    with subprocess.Popen(  # noqa: S603 -- our own module, and no shell
+    with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         stdin, stdout = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)

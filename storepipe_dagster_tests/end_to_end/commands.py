@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ class Home:
 
     path: Path
     api_url: str = "http://127.0.0.1:9"  # nobody listens on the discard port
+    extra: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def lake(self) -> Path:
@@ -28,12 +30,14 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
+        variables = {
             **os.environ,
             "STOREPIPE_HOME": str(self.path),
             "STOREPIPE_API_URL": self.api_url,
             "PYTHONUNBUFFERED": "1",
+            **self.extra,
         }
+        return {name: value for name, value in variables.items() if value is not None}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command; its progress comes on standard error."""

@@ -1,15 +1,6 @@
 """The demo, small: what a newcomer sees first."""
 
-import pytest
-
 from storepipe_dagster_tests.end_to_end.commands import Home
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    home = Home(tmp_path_factory.mktemp("demo"))
-    return home, home.command("demo", "--carts", "1200", "--days", "40", "--seed", "5")
-
 
 def test_the_demo_succeeds_and_says_where_to_look(demo):
     home, done = demo
@@ -57,3 +48,20 @@ def test_the_shop_s_defects_are_rejected_with_their_reasons(demo):
         "unknown_user",
     ]
     assert len(list(home.lake.glob("raw/carts/*/*.rejected.json"))) == 1
+
+
+def test_the_demo_does_not_write_among_the_data_of_another_store(tmp_path):
+    home = Home(tmp_path)
+    (home.lake / "raw" / "products").mkdir(parents=True)
+    done = home.command("demo")
+    assert done.returncode == 1
+    assert f"Error: {tmp_path} holds data of another store" in done.stderr
+    assert list(home.path.iterdir()) == [home.lake]
+
+
+def test_the_home_of_a_demo_goes_on_capturing_from_its_shop(demo):
+    home, _ = demo
+    unset = Home(home.path, extra={"STOREPIPE_API_URL": None})
+    done = unset.run("2020-01-03", "2020-01-03", "--select", 'key:"raw/users"')
+    assert "from http://127.0.0.1:" in done.stderr
+    assert len(list(home.lake.glob("raw/users/*.json"))) == 2

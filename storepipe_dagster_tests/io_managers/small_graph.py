@@ -37,11 +37,14 @@ def materialize(
         )
 
 
-def metadata_by_day(result: dg.ExecuteInProcessResult, key: str) -> dict[str | None, dict[str, Any]]:
+def metadata_by_day(
+    result: dg.ExecuteInProcessResult, key: str
+) -> dict[str | None, dict[str, Any]]:
     """What the materialisations of an asset tell, by partition."""
     return {
         event.partition: {
-            name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()
+            name: value.value
+            for name, value in event.step_materialization_data.materialization.metadata.items()
         }
         for event in result.get_asset_materialization_events()
         if event.asset_key == dg.AssetKey.from_user_string(key)

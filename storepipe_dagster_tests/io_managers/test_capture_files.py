@@ -80,7 +80,9 @@ def read_history(resources):
 
     @dg.asset(ins={"captures": dg.AssetIn(["raw", "products"])})
     def reader(captures: DataFrame) -> None:
-        rows = captures.selectExpr("date_format(captured_at, 'yyyy-MM-dd HH:mm:ss.SSSSSS')", "content")
+        rows = captures.selectExpr(
+            "date_format(captured_at, 'yyyy-MM-dd HH:mm:ss.SSSSSS')", "content"
+        )
         read.extend(sorted(map(tuple, rows.collect())))
 
     materialize([products_of(None), reader], resources, select="reader")

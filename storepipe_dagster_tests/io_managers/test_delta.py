@@ -75,9 +75,7 @@ def sales_of(*rows):
 def totals_of(*rows):
     """An asset without days, with rows of (day, cart_id)."""
 
-    @dg.asset(
-        key=["refined", "totals"], io_manager_key="delta", metadata=dict(columns_of(SCHEMA))
-    )
+    @dg.asset(key=["refined", "totals"], io_manager_key="delta", metadata=dict(columns_of(SCHEMA)))
     def totals(pyspark: LazyPySparkResource) -> DataFrame:
         return carts_df(pyspark.spark_session, *rows)
 
@@ -154,9 +152,7 @@ def test_every_reader_reads_the_values_exactly(resources, table, ask):
 
 
 def test_a_range_replaces_its_days_and_tells_of_each(resources, root, table):
-    result = materialize(
-        [sales_of((DAY_1, 1), (DAY_3, 3), (DAY_3, 4))], resources, DAY_1, DAY_3
-    )
+    result = materialize([sales_of((DAY_1, 1), (DAY_3, 3), (DAY_3, 4))], resources, DAY_1, DAY_3)
 
     days = metadata_by_day(result, "trusted/sales")
     assert {day: (told["dagster/row_count"], told["files"]) for day, told in days.items()} == {
@@ -279,8 +275,10 @@ def test_an_input_annotated_as_an_arrow_table_is_one(resources):
         (["*", "1 AS units"], "units"),
         (["cart_id", "sale_date", "revenue", "sold_at"], "the order"),
         (["sale_date", "string(cart_id) AS cart_id", "revenue", "sold_at"], "cart_id"),
-        (["sale_date", "cart_id", "double(revenue) AS revenue", "sold_at AS at"],
-         "at, revenue, sold_at"),
+        (
+            ["sale_date", "cart_id", "double(revenue) AS revenue", "sold_at AS at"],
+            "at, revenue, sold_at",
+        ),
     ],
     ids=["missing", "extra", "other order", "other type", "several"],
 )
@@ -334,9 +332,7 @@ def test_rows_of_a_day_not_asked_for_are_refused_and_nothing_changes(resources, 
 def test_a_preview_shows_some_rows_of_the_newest_day_that_has_any(resources):
     rows = [(DAY_1, 1), *((DAY_2, cart_id) for cart_id in range(2, 9))]
 
-    days = metadata_by_day(
-        materialize([sales_of(*rows)], resources, DAY_1, DAY_3), "trusted/sales"
-    )
+    days = metadata_by_day(materialize([sales_of(*rows)], resources, DAY_1, DAY_3), "trusted/sales")
 
     assert [day for day, told in days.items() if "preview" in told] == [DAY_2]
     records = [record.data for record in days[DAY_2]["preview"].records]

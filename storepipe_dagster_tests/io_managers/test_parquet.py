@@ -246,7 +246,9 @@ def test_days_that_are_not_there_are_named(resources):
 
 
 def test_a_table_that_is_not_there_is_named(resources):
-    with pytest.raises(MissingUpstreamError, match=r"^raw/relational/products has nothing .*lake\."):
+    with pytest.raises(
+        MissingUpstreamError, match=r"^raw/relational/products has nothing .*lake\."
+    ):
         read(resources, "products", products_of([]))
 
 

@@ -54,7 +54,10 @@ def _totals_that_differ(table: str) -> str:
 
 
 def _keys_that_repeat(table: str) -> str:
-    return f"SELECT {KEYS[table]}, count(*) FROM refined.{table} GROUP BY ALL HAVING count(*) > 1"
+    return f"""
+        SELECT {KEYS[table]}, count(*) AS times FROM refined.{table}
+        GROUP BY ALL HAVING count(*) > 1
+    """
 
 
 RULES = {

@@ -56,9 +56,7 @@ def judged(tmp_path, database):
 
     def results(*days, only=None, **tables):
         for name, rows in (GOOD | tables).items():
-            write_parquet(
-                tmp_path / "lake", f"raw/relational/{name}", SCHEMAS[name], *rows
-            )
+            write_parquet(tmp_path / "lake", f"raw/relational/{name}", SCHEMAS[name], *rows)
         found = judge(
             tmp_path / "lake",
             relational_checks,

@@ -54,9 +54,7 @@ def judged(tmp_path):
 
     def results(*days, only=None, **tables):
         rows = GOOD | tables
-        write_parquet(
-            tmp_path, "raw/relational/cart_items", relational.CART_ITEMS, *rows["items"]
-        )
+        write_parquet(tmp_path, "raw/relational/cart_items", relational.CART_ITEMS, *rows["items"])
         write_delta(tmp_path, "trusted/sales", schemas.SALES, *rows["sales"])
         write_delta(tmp_path, "trusted/rejected_sales", schemas.REJECTED_SALES, *rows["rejects"])
         write_delta(tmp_path, "trusted/product_prices", schemas.PRODUCT_PRICES, *rows["prices"])
@@ -176,8 +174,10 @@ def test_every_reason_of_the_contract_is_known(judged, reason):
         ([priced(since=JAN_1)], ["2024-01-01 06:00:00+00:00"]),
         ([priced(until=JAN_1)], ["None"]),
         ([priced(), priced()], ["None", "None"]),
-        ([priced(until=JAN_1), priced(since=JAN_1, until=JAN_1), priced(since=JAN_1)],
-         ["2024-01-01 06:00:00+00:00"]),
+        (
+            [priced(until=JAN_1), priced(since=JAN_1, until=JAN_1), priced(since=JAN_1)],
+            ["2024-01-01 06:00:00+00:00"],
+        ),
     ],
     ids=["gap", "overlap", "no end", "no beginning", "ended", "twice", "no time"],
 )
