@@ -74,15 +74,15 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         An asset without days reads all rows, also those before the first partition.
         """
         path = self.lake.path(context.asset_key)
+        column, consumer = partition_column(context), context.step_context.assets_def
+        by_day = column and consumer and consumer.partitions_def
+        days = context.asset_partition_keys if by_day else []
         if not deltalake.DeltaTable.is_deltatable(path):
-            raise MissingUpstreamError(context.asset_key)
+            raise MissingUpstreamError(context.asset_key, days)
         if context.dagster_type.typing_type is pa.Table:
             return deltalake.DeltaTable(path).to_pyarrow_table()
         table = self.pyspark.spark_session.read.format("delta").load(path)
-        column, consumer = partition_column(context), context.step_context.assets_def
-        if column and consumer and consumer.partitions_def:
-            return table.where(_condition(column, context.asset_partition_keys))
-        return table
+        return table.where(_condition(column, days)) if column and days else table
 
     def _describe(
         self,

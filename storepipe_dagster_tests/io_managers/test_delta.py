@@ -359,9 +359,21 @@ def test_a_table_without_rows_has_no_preview(resources):
     assert "preview" not in told
 
 
-def test_a_table_that_is_not_there_is_named(resources):
-    with pytest.raises(MissingUpstreamError, match="^trusted/sales has nothing in the lake"):
-        read_sales(resources, DAY_1, DAY_2)
+@pytest.mark.parametrize(
+    ("days", "when"), [([DAY_1, DAY_2], rf" for {DAY_1}, {DAY_2}\. "), ([], r"\. ")]
+)
+def test_a_table_that_is_not_there_is_named(resources, days, when):
+    with pytest.raises(MissingUpstreamError, match=f"^trusted/sales has nothing in the lake{when}"):
+        read_sales(resources, *days)
+
+
+def test_an_asset_without_days_reads_also_rows_before_the_first_day(resources, table):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    earlier = table().to_pyarrow_table()
+    earlier = earlier.set_column(0, "sale_date", pa.array([date(2023, 12, 31)], pa.date32()))
+    deltalake.write_deltalake(table(), earlier, mode="append")
+
+    assert read_sales(resources) == [("2023-12-31", 1), (DAY_1, 1)]
 
 
 @pytest.mark.parametrize("exists", [False, True], ids=["a new table", "a table that is there"])

@@ -283,7 +283,7 @@ def test_users_come_without_passwords(server):
         ('{"PassWord": "x", "id": 1}', '{"id": 1}'),
         ('{"a": {"b": [{"PASSWORD": {"c": 1}, "d": 2}]}}', '{"a": {"b": [{"d": 2}]}}'),
         ('{"pass\\u0077ord": "x"}', "{}"),
-        ('{"password": "x", "password": "y", "id": 1}', "{\"id\": 1}"),
+        ('{"password": "x", "password": "y", "id": 1}', '{"id": 1}'),
         ('[["password", {"password": "x"}]]', '[["password", {}]]'),
         ('"password"', '"password"'),
         ('{"id": 9223372036854775807, "n": 1.5, "é": "🙂"}',

@@ -84,6 +84,4 @@ def test_every_column_says_what_it_is(table):
 
 
 def test_no_table_has_a_place_for_a_password():
-    assert not [
-        column for table in TABLES for column in table.columns if "password" in column.name
-    ]
+    assert not [column for table in TABLES for column in table.columns if "password" in column.name]

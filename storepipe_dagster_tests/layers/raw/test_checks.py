@@ -34,7 +34,7 @@ def test_a_capture_passes_up_to_the_share_that_is_let_pass(accepted, rejected, l
 def test_the_result_tells_how_many_why_and_where():
     result = judged(capture_of(3, 1), 0.05)
     assert result.description == (
-        "1 of 4 records break their contract (25.0%; at most 5.0% are let pass). "
+        "1 of 4 records break their contract. That is 25.0%; at most 5.0% are let pass. "
         "They stand in the .rejected.json file beside the capture, each with its reason."
     )
     assert result.metadata["rejected_share"].value == 0.25

@@ -96,8 +96,10 @@ def test_a_reason_holds_no_value_of_the_record(text):
 def test_a_reason_names_every_field_that_is_wrong():
     capture = snapshot(['{"id": 1, "rating": {"rate": "x"}}'], Product)
     assert list(capture.reasons) == [
-        "title: Field required; category: Field required; "
-        "rating.rate: Input should be a valid number"
+        (
+            "title: Field required; category: Field required; "
+            "rating.rate: Input should be a valid number"
+        )
     ]
 
 

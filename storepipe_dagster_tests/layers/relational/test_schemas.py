@@ -1,4 +1,4 @@
-"""Tests of `storepipe_dagster.layers.relational.schemas`: the extract has the database's columns."""
+"""Tests of `storepipe_dagster.layers.relational.schemas`, against the database's columns."""
 
 import pyarrow as pa
 import pytest

@@ -1,0 +1,214 @@
+"""Tests of `storepipe_dagster.resources.lake_sql` on files written here."""
+
+import json
+from datetime import date, datetime, timezone
+from decimal import Decimal
+
+import dagster as dg
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.resources.lake_sql import (
+    LakeSql,
+    UnreadableTableError,
+    day_bounds,
+    no_rows,
+)
+
+SALES = pa.schema(
+    [
+        ("sale_date", pa.date32()),
+        ("cart_id", pa.int64()),
+        ("sold_at", pa.timestamp("us", "UTC")),
+        ("revenue", pa.decimal128(18, 2)),
+    ]
+)
+RULE = (dg.AssetKey(["trusted", "sales"]), "revenue_is_positive")
+
+
+def sale(day, cart_id=1, revenue="1.10"):
+    sold_at = datetime.combine(day, datetime.min.time(), timezone.utc)
+    row = {"sale_date": day, "cart_id": cart_id, "sold_at": sold_at, "revenue": Decimal(revenue)}
+    return pa.Table.from_pylist([row], SALES)
+
+
+def write_sales(root, *days):
+    path = root / "trusted" / "sales"
+    path.mkdir(parents=True, exist_ok=True)
+    for day in days:
+        write_deltalake(path, sale(day), partition_by=["sale_date"], mode="append")
+    return path
+
+
+def write_parquet(root, name, rows):
+    path = root / "raw" / "relational" / name / "data.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def lake_at(root):
+    return LakeSql(lake=Lake(root=str(root)))
+
+
+def ask(root, query):
+    with lake_at(root).connect() as lake:
+        return lake.sql(query).fetchall()
+
+
+def test_the_three_schemas_have_one_view_per_table(tmp_path):
+    write_parquet(tmp_path, "users", [{"user_id": 1}])
+    write_parquet(tmp_path, "carts/cart_date=2020-01-01", [{"cart_date": date(2020, 1, 1)}])
+    write_sales(tmp_path, date(2020, 1, 1))
+    write_deltalake(tmp_path / "refined" / "sales_by_day", pa.table({"lines": [3]}))
+    views = "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
+    assert ask(tmp_path, views) == [
+        ("raw_relational", "carts"),
+        ("raw_relational", "users"),
+        ("refined", "sales_by_day"),
+        ("trusted", "sales"),
+    ]
+
+
+@pytest.mark.parametrize("root", ["", "nothing there"])
+def test_an_empty_lake_has_the_schemas_and_no_views(tmp_path, root):
+    with lake_at(tmp_path / root).connect() as lake:
+        names = lake.sql("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal").fetchall()
+        assert {"raw_relational", "trusted", "refined"} <= {name for (name,) in names}
+        with pytest.raises(duckdb.CatalogException, match="sales"):
+            lake.sql("FROM trusted.sales")
+
+
+def test_a_folder_that_is_no_table_is_passed_over(tmp_path):
+    (tmp_path / "trusted" / "half").mkdir(parents=True)
+    (tmp_path / "refined" / "store_report").mkdir(parents=True)
+    (tmp_path / "refined" / "store_report" / "index.html").write_text("<p>")
+    (tmp_path / "raw" / "relational" / "carts").mkdir(parents=True)
+    assert ask(tmp_path, "SELECT count(*) FROM duckdb_views() WHERE NOT internal") == [(0,)]
+
+
+def test_rows_of_a_delta_table_have_their_types(tmp_path):
+    write_sales(tmp_path, date(2020, 1, 1))
+    with lake_at(tmp_path).connect() as lake:
+        sales = lake.sql("FROM trusted.sales")
+        assert sales.columns == SALES.names
+        assert [str(kind) for kind in sales.types] == [
+            "DATE",
+            "BIGINT",
+            "TIMESTAMP WITH TIME ZONE",
+            "DECIMAL(18,2)",
+        ]
+        assert sales.select("sale_date, cart_id, sold_at::varchar, revenue").fetchall() == [
+            (date(2020, 1, 1), 1, "2020-01-01 00:00:00+00", Decimal("1.10"))
+        ]
+
+
+def test_the_day_of_an_extract_is_a_date(tmp_path):
+    for day in (1, 2):
+        row = {"cart_date": date(2020, 1, day), "cart_id": day}
+        write_parquet(tmp_path, f"carts/cart_date=2020-01-{day:02}", [row])
+    assert ask(tmp_path, "SELECT cart_date, cart_id FROM raw_relational.carts ORDER BY ALL") == [
+        (date(2020, 1, 1), 1),
+        (date(2020, 1, 2), 2),
+    ]
+
+
+def test_only_the_newest_version_is_seen(tmp_path):
+    path = write_sales(tmp_path, date(2020, 1, 1), date(2020, 1, 2))
+    write_deltalake(
+        path,
+        sale(date(2020, 1, 2), revenue="7.00"),
+        mode="overwrite",
+        predicate="sale_date = '2020-01-02'",
+    )
+    assert ask(tmp_path, "SELECT revenue FROM trusted.sales ORDER BY ALL") == [
+        (Decimal("1.10"),),
+        (Decimal("7.00"),),
+    ]
+
+
+@pytest.mark.parametrize("partition_by", [["sale_date"], None])
+def test_a_delta_table_without_rows_keeps_its_columns(tmp_path, partition_by):
+    path = tmp_path / "trusted" / "sales"
+    path.mkdir(parents=True)
+    DeltaTable.create(path, schema=SALES, partition_by=partition_by)
+    with lake_at(tmp_path).connect() as lake:
+        sales = lake.sql("FROM trusted.sales")
+        assert sales.columns == SALES.names
+        assert str(sales.types[0]) == "DATE"
+        assert sales.fetchall() == []
+
+
+def test_only_the_files_of_the_days_asked_for_are_read(tmp_path):
+    days = [date(2020, 1, day) for day in range(1, 5)]
+    write_sales(tmp_path, *days)
+    with lake_at(tmp_path).connect() as lake:
+        (_, plan) = lake.execute(
+            "EXPLAIN ANALYZE FROM trusted.sales WHERE sale_date BETWEEN $first AND $last",
+            day_bounds(["2020-01-03", "2020-01-02"]),
+        ).fetchall()[0]
+    assert "Scanning Files: 2/4" in plan
+
+
+def test_a_path_with_a_quote_is_read(tmp_path):
+    root = tmp_path / "Ann's"
+    write_sales(root, date(2020, 1, 1))
+    write_parquet(root, "users", [{"user_id": 7}])
+    assert ask(root, "SELECT cart_id, user_id FROM trusted.sales, raw_relational.users") == [(1, 7)]
+
+
+def test_a_table_with_deletion_vectors_is_refused_with_the_remedy(tmp_path):
+    path = write_sales(tmp_path, date(2020, 1, 1))
+    features = ["deletionVectors"]
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7}
+    action = {"protocol": {**protocol, "readerFeatures": features, "writerFeatures": features}}
+    (path / "_delta_log" / f"{1:020}.json").write_text(json.dumps(action) + "\n")
+    with (
+        pytest.raises(UnreadableTableError, match=r"trusted/sales.*deletion vectors.*REORG TABLE"),
+        lake_at(tmp_path).connect(),
+    ):
+        pass
+
+
+def test_a_table_that_is_written_while_connected_stays_as_it_was(tmp_path):
+    path = write_sales(tmp_path, date(2020, 1, 1))
+    with lake_at(tmp_path).connect() as lake:
+        write_deltalake(path, sale(date(2020, 1, 2)), mode="append")
+        assert lake.sql("SELECT count(*) FROM trusted.sales").fetchall() == [(1,)]
+
+
+# --- checks ---------------------------------------------------------------------------------
+
+
+def test_the_bounds_of_days_are_the_first_and_the_last():
+    assert day_bounds(["2020-01-03", "2019-12-31", "2020-01-01"]) == {
+        "first": date(2019, 12, 31),
+        "last": date(2020, 1, 3),
+    }
+
+
+def test_a_check_passes_without_rows_that_break_its_rule(tmp_path):
+    write_sales(tmp_path, date(2020, 1, 1))
+    with lake_at(tmp_path).connect() as lake:
+        result = no_rows(lake, RULE, "FROM trusted.sales WHERE revenue < 0")
+    assert (result.asset_key, result.check_name) == RULE
+    assert result.passed
+    assert result.metadata["breaking"].value == 0
+
+
+def test_a_check_shows_some_of_the_rows_that_break_its_rule(tmp_path):
+    with lake_at(tmp_path).connect() as lake:
+        result = no_rows(
+            lake,
+            RULE,
+            "SELECT range AS cart_id, '1.10'::DECIMAL(18,2) AS revenue FROM range($rows)",
+            {"rows": 12},
+        )
+    assert not result.passed
+    assert result.description == "12 rows break the rule."
+    assert result.metadata["breaking"].value == 12
+    assert len(result.metadata["examples"].value) == 10
+    assert result.metadata["examples"].value[1] == {"cart_id": "1", "revenue": "1.10"}
