@@ -42,7 +42,6 @@ class Progress:
     tell: Callable[[str], None]
     steps: int
     rows: Counter[str] = field(default_factory=Counter)
-    failed_checks: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     _done: int = 0
     _made: dict[str, list[str]] = field(default_factory=dict)
@@ -73,10 +72,14 @@ class Progress:
             self.rows[key] += int(rows.value)  # type: ignore[arg-type]
 
     def _checked(self, check: dg.AssetCheckEvaluation) -> None:
-        if not check.passed:
-            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
-            self.failed_checks.append(name)
-            self.problems.append(f"{name} failed. {check.description or ''}".rstrip())
+        if check.passed:
+            return
+        name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+        told = f"{name} failed. {check.description or ''}".rstrip()
+        if check.severity == dg.AssetCheckSeverity.ERROR:
+            self.problems.append(told)
+        else:
+            self.tell(f"        {told}")
 
     def _finished(self, event: dg.DagsterEvent) -> None:
         self._done += 1

@@ -3,6 +3,7 @@
 What a deployment is made of is in ``resources.deployments``; nothing else reads the environment.
 """
 
+import string
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from storepipe_dagster.errors import UserError
 
 Deployment = Literal["local", "azure", "databricks"]
+PATH_CHARACTERS = frozenset(string.ascii_letters + string.digits + "/._-+=@,:!()$&;'")
 PUBLIC_API = "https://fakestoreapi.com"
 MYSQL = ("mysql_host", "mysql_user", "mysql_password", "mysql_database")
 
@@ -55,7 +57,13 @@ class Settings(BaseSettings):
     @field_validator("storepipe_home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        path = home.expanduser().absolute()
+        if odd := sorted(set(str(path)) - PATH_CHARACTERS):
+            raise ValueError(
+                f"{str(path)!r} has {''.join(odd)!r} in it, and Spark in this process (Sail) "
+                "cannot write tables under such a path; use letters, digits and ._-"
+            )
+        return path
 
     @field_validator("storepipe_api_url")
     @classmethod

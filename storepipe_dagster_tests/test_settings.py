@@ -166,6 +166,12 @@ def test_a_value_that_cannot_be_used_is_one_error_that_names_the_variable(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("home", ["/data/Ann Lee", "/data/é", "/data/50%", "/data/[1]", "/a#b"])
+def test_a_home_that_spark_cannot_write_to_is_refused(read, home):
+    with pytest.raises(SettingsError, match=r"^STOREPIPE_HOME cannot be used: .*Sail"):
+        read(STOREPIPE_HOME=home)
+
+
 def test_two_bad_values_are_two_lines(read):
     with pytest.raises(SettingsError) as caught:
         read(MYSQL_PORT="x", STOREPIPE_START_DATE="x")

@@ -184,5 +184,7 @@ def _preview(
     contract: dg.TableSchema,
     partitions: list[tuple[str, str, str]] | None = None,
 ) -> dict[str, Any]:
-    rows = table.to_pyarrow_dataset(partitions=partitions).head(PREVIEW_ROWS).to_pylist()
+    rows = (
+        table.to_pyarrow_dataset(file_pruning_predicate=partitions).head(PREVIEW_ROWS).to_pylist()
+    )
     return {"preview": preview(rows, contract)} if rows else {}

@@ -13,7 +13,7 @@ from storepipe_dagster.io_managers.pages import PageIOManager
 from storepipe_dagster.io_managers.parquet import ParquetIOManager
 from storepipe_dagster.resources.database import Database
 from storepipe_dagster.resources.lake_sql import LakeSql
-from storepipe_dagster.resources.spark import SPARK_CONFIG, InProcessSpark
+from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark
 from storepipe_dagster.resources.store_api import StoreApi
 from storepipe_dagster.settings import Settings, SettingsError
 
@@ -45,9 +45,7 @@ def spark(settings: Settings) -> LazyPySparkResource:
     """Spark in this process, or at STOREPIPE_SPARK_REMOTE."""
     if settings.storepipe_spark_remote is None:
         return InProcessSpark()
-    return LazyPySparkResource(
-        spark_config={**SPARK_CONFIG, "spark.remote": settings.storepipe_spark_remote}
-    )
+    return RemoteSpark(remote=settings.storepipe_spark_remote)
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:

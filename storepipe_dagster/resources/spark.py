@@ -4,13 +4,23 @@ Sail is a Spark Connect server without a JVM; the asset code is the same on any 
 """
 
 import os
-from functools import cache
+import socket
+import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 from dagster_pyspark import LazyPySparkResource
 
+from storepipe_dagster.errors import UserError
+
 # Sail writes "Etc/UTC" otherwise, and its Delta tables then differ from delta-rs's.
 SPARK_CONFIG = {"spark.sql.session.timeZone": "UTC"}
+SPARK_CONNECT_PORT = 15002
+SECONDS_TO_CONNECT = 10
+
+
+class SparkUnreachableError(UserError):
+    """Nobody listens at STOREPIPE_SPARK_REMOTE."""
 
 
 class InProcessSpark(LazyPySparkResource):
@@ -20,17 +30,52 @@ class InProcessSpark(LazyPySparkResource):
 
     def _init_session(self) -> None:
         if self._spark_session is None:
-            host, port = _sail().listening_address
-            remote = {**self.spark_config, "spark.remote": f"sc://{host}:{port}"}
-            self._spark_session = LazyPySparkResource(spark_config=remote).spark_session
+            self._spark_session = _session(self.spark_config, _sail_address())
 
 
-@cache
-def _sail() -> Any:
-    """Start the Sail server of this process, which lives as long as the process."""
-    os.environ.setdefault("RUST_LOG", "error")
-    from pysail.spark import SparkConnectServer  # noqa: PLC0415  # reads RUST_LOG when loaded
+class RemoteSpark(LazyPySparkResource):
+    """Spark at a Spark Connect endpoint, ``sc://host:port/;parameter=value``."""
 
-    server = SparkConnectServer("127.0.0.1", 0)
-    server.start(background=True)
-    return server
+    spark_config: dict[str, Any] = SPARK_CONFIG
+    remote: str
+
+    def _init_session(self) -> None:
+        if self._spark_session is None:
+            _knock(self.remote)
+            self._spark_session = _session(self.spark_config, self.remote)
+
+
+def _session(spark_config: dict[str, Any], remote: str) -> Any:
+    config = {**spark_config, "spark.remote": remote}
+    return LazyPySparkResource(spark_config=config).spark_session
+
+
+def _knock(remote: str) -> None:
+    """Fail at once where PySpark would try for minutes; parameters, a token maybe, are not told."""
+    address = urlsplit(remote.split(";", 1)[0])
+    host, port = address.hostname or "", address.port or SPARK_CONNECT_PORT
+    try:
+        socket.create_connection((host, port), SECONDS_TO_CONNECT).close()
+    except OSError as error:
+        raise SparkUnreachableError(
+            f"No Spark Connect server answers at {host}:{port} ({error}). "
+            "Check STOREPIPE_SPARK_REMOTE, or unset it to run Spark in this process."
+        ) from None
+
+
+_servers: list[Any] = []
+_starting = threading.Lock()
+
+
+def _sail_address() -> str:
+    """Start the one Sail server of this process, which lives as long as the process."""
+    with _starting:
+        if not _servers:
+            os.environ.setdefault("RUST_LOG", "error")
+            from pysail.spark import SparkConnectServer  # noqa: PLC0415  # reads RUST_LOG
+
+            server = SparkConnectServer("127.0.0.1", 0)
+            server.start(background=True)
+            _servers.append(server)
+    host, port = _servers[0].listening_address
+    return f"sc://{host}:{port}"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 import requests
@@ -149,3 +150,12 @@ def test_the_run_of_a_process_that_is_gone_is_closed_by_the_next(demo, monkeypat
         assert len(instance.get_runs(started)) == 1
         home.run("2020-01-05", "2020-01-05", "--select", 'key:"trusted/product_prices"')
         assert instance.get_runs(started) == []
+
+
+def test_sales_alone_are_made_without_the_rejected_table_and_say_so(demo, tmp_path):
+    home = Home(tmp_path)
+    for part in ("raw", "trusted/product_prices"):
+        shutil.copytree(demo[0].lake / part, home.lake / part)
+    done = home.run("2020-01-05", "2020-01-05", "--select", 'key:"trusted/sales"')
+    assert "Not judged, for lack of a table: Catalog Error" in done.stderr
+    assert home.sql("SELECT count(*) > 0 AS sold FROM trusted.sales") == [{"sold": True}]

@@ -2,6 +2,7 @@
 
 from storepipe_dagster_tests.end_to_end.commands import Home
 
+
 def test_the_demo_succeeds_and_says_where_to_look(demo):
     home, done = demo
     assert done.returncode == 0, done.stderr

@@ -131,3 +131,12 @@ def test_a_password_is_in_no_file_and_no_output(tmp_path):
     assert "hunter2" not in done.stdout + done.stderr
     for file in home.path.rglob("*"):
         assert not file.is_file() or b"hunter2" not in file.read_bytes(), file
+
+
+def test_a_first_day_without_carts_is_a_success_with_zero_rows(tmp_path):
+    with serving(tmp_path, []) as (_, home):
+        home.run(DAY, DAY)
+    assert home.sql("SELECT sale_date, city, revenue FROM trusted.sales") == []
+    assert home.sql("SELECT sale_date, carts FROM refined.sales_by_day") == []
+    page = (home.lake / "refined" / "store_report" / "index.html").read_text()
+    assert "storepipe run --from" in page

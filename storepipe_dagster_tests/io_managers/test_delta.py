@@ -118,7 +118,7 @@ def carts_in(table):
 
 
 def files_of(table, day):
-    return sorted(table.file_uris(partition_filters=[("sale_date", "=", day)]))
+    return sorted(table.file_uris(file_pruning_predicate=[("sale_date", "=", day)]))
 
 
 def test_the_table_has_the_declared_schema_comments_and_partitioning(resources, table):

@@ -2,11 +2,10 @@
 
 import dagster as dg
 import pytest
-from dagster_pyspark import LazyPySparkResource
 
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.resources import deployments
-from storepipe_dagster.resources.spark import InProcessSpark
+from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark
 from storepipe_dagster.settings import Settings, SettingsError
 
 
@@ -58,11 +57,8 @@ def test_making_the_resources_touches_nothing(local, tmp_path):
 def test_a_remote_spark_is_used_where_one_is_named(local):
     remote = local.model_copy(update={"storepipe_spark_remote": "sc://spark.example:15002"})
     given = deployments.spark(remote)
-    assert type(given) is LazyPySparkResource
-    assert given.spark_config == {
-        "spark.remote": "sc://spark.example:15002",
-        "spark.sql.session.timeZone": "UTC",
-    }
+    assert isinstance(given, RemoteSpark)
+    assert given.remote == "sc://spark.example:15002"
 
 
 def test_a_run_is_one_process(local):

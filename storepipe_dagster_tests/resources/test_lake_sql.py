@@ -199,6 +199,14 @@ def test_a_check_passes_without_rows_that_break_its_rule(tmp_path):
     assert result.metadata["breaking"].value == 0
 
 
+def test_a_check_that_needs_a_table_that_was_never_made_is_a_warning(tmp_path):
+    with lake_at(tmp_path).connect() as lake:
+        result = no_rows(lake, RULE, "FROM trusted.sales")
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "Not judged, for lack of a table" in result.description
+    assert "sales" in result.description
+
+
 def test_a_check_shows_some_of_the_rows_that_break_its_rule(tmp_path):
     with lake_at(tmp_path).connect() as lake:
         result = no_rows(

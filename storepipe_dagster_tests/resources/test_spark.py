@@ -1,9 +1,11 @@
 """Tests of `storepipe_dagster.resources.spark`."""
 
+import socket
+
 import pytest
 
 from storepipe_dagster.resources import spark
-from storepipe_dagster.resources.spark import InProcessSpark
+from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark, SparkUnreachableError
 
 
 def test_the_session_works_in_utc():
@@ -21,9 +23,26 @@ def test_a_resource_keeps_its_session():
 def test_a_process_has_one_server():
     for _ in range(2):
         assert InProcessSpark().spark_session.sql("SELECT 1").collect() == [(1,)]
-    assert spark._sail.cache_info().misses == 1
+    assert len(spark._servers) == 1
 
 
 def test_nothing_starts_before_it_is_needed(monkeypatch):
-    monkeypatch.setattr(spark, "_sail", lambda: pytest.fail("a server was started"))
+    monkeypatch.setattr(spark, "_sail_address", lambda: pytest.fail("a server was started"))
     InProcessSpark()
+
+
+def test_a_remote_session_works_in_utc():
+    session = RemoteSpark(remote=spark._sail_address()).spark_session
+    assert session.conf.get("spark.sql.session.timeZone") == "UTC"
+    assert session.sql("SELECT 1").collect() == [(1,)]
+
+
+def test_a_remote_that_is_not_there_is_an_error_at_once_that_shows_no_token():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    remote = RemoteSpark(remote=f"sc://127.0.0.1:{port}/;token=hunter2")
+    with pytest.raises(SparkUnreachableError) as caught:
+        _ = remote.spark_session
+    assert f"at 127.0.0.1:{port} (" in str(caught.value)
+    assert "STOREPIPE_SPARK_REMOTE" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

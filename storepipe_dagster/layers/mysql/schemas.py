@@ -30,7 +30,7 @@ PRODUCTS = sa.Table(
     sa.Column("unit_price", MONEY, comment="Price as last captured; null if it had none"),
     sa.Column("description", TEXT, comment="Description"),
     sa.Column("image_url", TEXT, comment="Address of the picture"),
-    sa.Column("rating", sa.Float(53), comment="Mean of the buyers' ratings"),
+    sa.Column("rating", sa.Double, comment="Mean of the buyers' ratings"),
     sa.Column("rating_count", sa.BigInteger, comment="Number of ratings"),
     comment="Every product ever captured, as last captured",
     **OPTIONS,

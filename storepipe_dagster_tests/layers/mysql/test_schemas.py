@@ -31,7 +31,7 @@ def test_products_in_mysql():
         "unit_price DECIMAL(12, 2)",
         "description LONGTEXT",
         "image_url LONGTEXT",
-        "rating FLOAT(53)",
+        "rating DOUBLE",
         "rating_count BIGINT",
         "PRIMARY KEY (product_id)",
     ]

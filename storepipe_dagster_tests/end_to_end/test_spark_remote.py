@@ -1,0 +1,45 @@
+"""Spark at an endpoint of its own, instead of in the process."""
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from storepipe_dagster.store.process import store_process
+from storepipe_dagster_tests.end_to_end.commands import Home
+
+
+@pytest.fixture
+def remote():
+    """A Spark Connect server in another process."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    sail = Path(sys.executable).with_name("sail")
+    process = subprocess.Popen([sail, "spark", "server", "--ip", "127.0.0.1", "--port", str(port)])
+    for _ in range(100):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield f"sc://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+def test_the_graph_runs_on_a_remote_spark(remote, tmp_path):
+    with store_process(carts=100, days=2, seed=1) as url:
+        home = Home(tmp_path, url, extra={"STOREPIPE_SPARK_REMOTE": remote})
+        home.run("2020-01-01", "2020-01-02")
+    assert home.sql("SELECT count(DISTINCT sale_date) AS days FROM trusted.sales") == [{"days": 2}]
+
+
+def test_a_remote_that_is_not_there_is_told_at_once(tmp_path):
+    with store_process(carts=100, days=2, seed=1) as url:
+        home = Home(tmp_path, url, extra={"STOREPIPE_SPARK_REMOTE": "sc://127.0.0.1:9/;token=abc"})
+        done = home.command("run", "--from", "2020-01-01", "--to", "2020-01-01")
+    assert done.returncode == 1
+    assert "No Spark Connect server answers at 127.0.0.1:9" in done.stderr
+    assert "token" not in done.stderr
