@@ -8,6 +8,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     def _base_url(cls, url: str) -> str:
         if not url.startswith(("http://", "https://")):
             raise ValueError("is not an http:// or https:// address")
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("holds a user name or password, which the API does not take")
         return url.rstrip("/")
 
     @property

@@ -257,3 +257,10 @@ def test_the_settings_of_a_process_are_read_once(read):
     first = module.settings()
     read(STOREPIPE_START_DATE="2024-01-01")
     assert module.settings() is first
+
+
+def test_an_api_address_with_a_password_is_refused_without_telling_it(monkeypatch):
+    monkeypatch.setenv("STOREPIPE_API_URL", "https://me:hunter2@store.example")
+    with pytest.raises(SettingsError, match="holds a user name or password") as caught:
+        read_settings()
+    assert "hunter2" not in str(caught.value)

@@ -1,5 +1,6 @@
 """What each deployment is made of; the only place that branches on DAGSTER_DEPLOYMENT."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +46,9 @@ def spark(settings: Settings) -> LazyPySparkResource:
     """Spark in this process, or at STOREPIPE_SPARK_REMOTE."""
     if settings.storepipe_spark_remote is None:
         return InProcessSpark()
-    return RemoteSpark(remote=settings.storepipe_spark_remote)
+    # A token may stand in it: Dagster shows a variable's name where it would show a value.
+    os.environ["STOREPIPE_SPARK_REMOTE"] = settings.storepipe_spark_remote
+    return RemoteSpark(remote=dg.EnvVar("STOREPIPE_SPARK_REMOTE"))
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:

@@ -45,7 +45,7 @@ class LakeSql(dg.ConfigurableResource[Any]):
                 for table in self._tables(key):
                     rows = self._rows(connection, schema, dg.AssetKey([*key.path, table]))
                     if rows:
-                        connection.execute(f"CREATE VIEW {schema}.{table} AS {rows}")
+                        connection.execute(f'CREATE VIEW {schema}."{table}" AS {rows}')
             yield connection
 
     def _tables(self, key: dg.AssetKey) -> list[str]:

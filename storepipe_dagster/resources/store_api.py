@@ -6,6 +6,7 @@ Retries, time-outs and the removal of passwords happen here. Which records are g
 
 import codecs
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta, timezone
@@ -22,7 +23,7 @@ from storepipe_dagster.errors import UserError
 from storepipe_dagster.resources.json_arrays import NotAnArrayError, split_array
 
 CHUNK = 256 * 1024
-TOO_MANY_REQUESTS = 429
+ASK_AGAIN = {408, 425, 429}
 SERVER_ERROR = 500
 # What older and newer deployments answer to date parameters that they do not take.
 DATES_NOT_TAKEN = {400, 404, 405, 422}
@@ -118,10 +119,7 @@ class StoreApi(dg.ConfigurableResource[Any]):
                 timeout=(self.connect_timeout, self.read_timeout),
                 stream=True,
             ) as response:
-                if (
-                    response.status_code == TOO_MANY_REQUESTS
-                    or response.status_code >= SERVER_ERROR
-                ):
+                if response.status_code in ASK_AGAIN or response.status_code >= SERVER_ERROR:
                     raise _PassingError(
                         f"it answered {response.status_code}",
                         _seconds(response.headers.get("Retry-After", "")),
@@ -164,11 +162,18 @@ class StoreApi(dg.ConfigurableResource[Any]):
 
 def without_password(text: str) -> str:
     """A user's JSON text without any member called password, however deep and whatever its case."""
-    return json.dumps(json.loads(text, object_pairs_hook=_drop_password))
+    user = json.loads(text, object_pairs_hook=_drop_password, parse_float=_finite)
+    return json.dumps(user)
 
 
 def _drop_password(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in members if name.casefold() != PASSWORD}
+
+
+def _finite(text: str) -> float | None:
+    """Read a number; one beyond a double's range is null, as Infinity is not JSON."""
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _decoded(response: requests.Response) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Tests of `storepipe_dagster.resources.deployments`."""
 
+import os
+
 import dagster as dg
 import pytest
 
@@ -54,11 +56,13 @@ def test_making_the_resources_touches_nothing(local, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_remote_spark_is_used_where_one_is_named(local):
+def test_a_remote_spark_is_named_by_its_variable_as_a_token_may_stand_in_it(local, monkeypatch):
+    monkeypatch.setenv("STOREPIPE_SPARK_REMOTE", "")
     remote = local.model_copy(update={"storepipe_spark_remote": "sc://spark.example:15002"})
     given = deployments.spark(remote)
     assert isinstance(given, RemoteSpark)
-    assert given.remote == "sc://spark.example:15002"
+    assert given.remote == "STOREPIPE_SPARK_REMOTE"
+    assert os.environ["STOREPIPE_SPARK_REMOTE"] == "sc://spark.example:15002"
 
 
 def test_a_run_is_one_process(local):

@@ -329,3 +329,7 @@ def test_credentials_are_not_shown_when_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"http://clerk:hunter2@127.0.0.1:{free.getsockname()[1]}"
     assert "hunter2" not in failure_of(api_at(address, tries=1).products)
+
+
+def test_a_number_beyond_a_double_does_not_make_the_users_unreadable():
+    assert json.loads(without_password('{"id": 1, "score": 1e400}')) == {"id": 1, "score": None}

@@ -84,7 +84,7 @@ def _user_row(user: Mapping[str, Any]) -> Row:
         user.get("phone"),
         address.get("street"),
         _text(address.get("number")),
-        address.get("zipcode"),
+        _text(address.get("zipcode")),
         _text(geolocation.get("lat")),
         _text(geolocation.get("long")),
         _city(address.get("city")),

@@ -80,7 +80,7 @@ class Address(Record):
     city: str | None = None
     street: str | None = None
     number: int | str | None = None
-    zipcode: str | None = None
+    zipcode: str | int | None = None
     geolocation: Geolocation | None = None
 
 

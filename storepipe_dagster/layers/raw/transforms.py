@@ -25,7 +25,7 @@ def snapshot(records: Iterable[str], model: type[Product | User]) -> Capture:
         record = _judged(text, model)
         if isinstance(record, str):
             capture.reject(None, text, record)
-        elif first_with_id.setdefault(record.id, text) != text:
+        elif not _is_same(first_with_id.setdefault(record.id, text), text):
             capture.reject(None, text, SAME_ID)
         else:
             capture.unknown_fields |= record.unknown_fields()
@@ -62,6 +62,10 @@ def _judged(text: str, model: type[AnyRecord]) -> AnyRecord | str:
             f"{'.'.join(str(part) for part in problem['loc']) or 'record'}: {problem['msg']}"
             for problem in problems
         )
+
+
+def _is_same(text: str, other: str) -> bool:
+    return text == other or bool(json.loads(text) == json.loads(other))
 
 
 def _day_of_bad_cart(text: str) -> str | None:

@@ -114,7 +114,7 @@ def test_a_user_that_may_pass_does(field, value):
         ("address", {"city": 5}),
         ("address", {"street": False}),
         ("address", {"number": 1.5}),
-        ("address", {"zipcode": 12345}),
+        ("address", {"zipcode": [12345]}),
         ("address", {"geolocation": {"lat": []}}),
     ],
 )

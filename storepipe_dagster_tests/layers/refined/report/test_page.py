@@ -485,5 +485,6 @@ def test_each_chart_has_a_still_picture(name, labels):
 
 
 def test_importing_the_report_imports_no_altair():
-    code = "import sys, storepipe_dagster.layers.refined.report.page; sys.exit('altair' in sys.modules)"
+    page = "storepipe_dagster.layers.refined.report.page"
+    code = f"import sys, {page}; sys.exit('altair' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
