@@ -76,16 +76,17 @@ def preview(rows: Sequence[Mapping[str, Any]], schema: dg.TableSchema) -> dg.Met
     """The first rows of a table, to be shown in the UI."""
     return dg.MetadataValue.table(
         records=[
-            dg.TableRecord(
-                {
-                    name: value if isinstance(value, int | float | bool) else str(value)
-                    for name, value in row.items()
-                }
-            )
-            for row in rows
+            dg.TableRecord({name: _shown(value) for name, value in row.items()}) for row in rows
         ],
         schema=schema,
     )
+
+
+def _shown(value: Any) -> str | float:
+    """A table's cell holds text or a number; null is an empty cell."""
+    if value is None:
+        return ""
+    return value if isinstance(value, int | float) else str(value)
 
 
 def picture(svg: str) -> dg.MetadataValue:

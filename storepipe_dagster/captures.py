@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import IO
 
+MOST_FIELDS, LONGEST_FIELD = 50, 64
 MEMORY_LIMIT = 16 * 2**20
 
 
@@ -60,7 +61,9 @@ class Spool:
 class Capture:
     """The records of one answer by partition: a day, or ``None`` where there are no days.
 
-    ``rejected`` holds records that break their contract, each with its reason.
+    ``rejected`` holds records that break their contract, each with its reason. ``received`` counts
+    all records of the answer, ``undated`` the bad ones that tell no day. A ``refused`` capture is
+    kept to be looked at, and is never the current one.
     """
 
     captured_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
@@ -68,6 +71,9 @@ class Capture:
     rejected: Spool = field(default_factory=Spool)
     reasons: Counter[str] = field(default_factory=Counter)
     unknown_fields: set[str] = field(default_factory=set)
+    received: int = 0
+    undated: int = 0
+    refused: bool = False
 
     def accept(self, partition: str | None, record: str) -> None:
         """Keep a record as the API gave it."""
@@ -78,8 +84,19 @@ class Capture:
         self.reasons[reason] += 1
         self.rejected.append(partition, f'{{"reason": {json.dumps(reason)}, "record": {record}}}')
 
+    def notice(self, unknown_fields: set[str]) -> None:
+        """Remember fields that the contract does not know; only so many, and not in full length."""
+        for name in unknown_fields:
+            if len(self.unknown_fields) < MOST_FIELDS:
+                self.unknown_fields.add(name[:LONGEST_FIELD])
+
     @property
     def rejected_share(self) -> float:
-        """The rejected part of all records, in 0..1."""
-        rejected = self.rejected.counts.total()
-        return rejected / max(1, rejected + self.accepted.counts.total())
+        """The rejected part of the records, in 0..1.
+
+        Records without a day come with every answer of a store that does not filter by date, so
+        they are measured against all records received, the others against those of the days asked.
+        """
+        rejected = self.rejected.counts.total() - self.undated
+        dated = rejected / max(1, rejected + self.accepted.counts.total())
+        return max(dated, self.undated / max(1, self.received))

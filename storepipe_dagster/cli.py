@@ -8,6 +8,7 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 import contextlib
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -71,6 +72,11 @@ def demo(carts: int, days: int, seed: int) -> None:
         )
     home.mkdir(parents=True, exist_ok=True)
     shop = {"carts": carts, "days": days, "seed": seed}
+    if (home / DEMO_SHOP).exists() and json.loads((home / DEMO_SHOP).read_text()) != shop:
+        raise DemoHomeError(
+            f"{home} holds the demo of another shop ({(home / DEMO_SHOP).read_text()}), which this "
+            "one's would mix with. Remove that folder, or set STOREPIPE_HOME to another."
+        )
     (home / DEMO_SHOP).write_text(json.dumps(shop))
     with _serve(shop):
         _materialize(FIRST_DEMO_DAY, FIRST_DEMO_DAY + timedelta(days=days - 1), None)
@@ -157,7 +163,7 @@ def main() -> None:
     """Run a command; a mistake of the user's ends in one message and exit code 1."""
     try:
         storepipe(prog_name="storepipe")
-    except UserError as error:
+    except (UserError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
 
@@ -184,6 +190,24 @@ def _store_of_home() -> contextlib.AbstractContextManager[None]:
     return _serve(json.loads(shop.read_text()))
 
 
+@contextlib.contextmanager
+def _one_run_at_a_time(dagster_home: Path) -> Iterator[None]:
+    """Wait until no other command runs in this home: two would read each other's half-done work."""
+    from filelock import FileLock, Timeout
+
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(dagster_home / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        click.echo(f"Waiting for another run in {dagster_home.parent} to end.", err=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _materialize(first: date, last: date, selection: str | None) -> None:
     from storepipe_dagster.instance import open_instance
     from storepipe_dagster.settings import settings
@@ -199,7 +223,7 @@ def _materialize(first: date, last: date, selection: str | None) -> None:
     plural = "assets" if len(keys) > 1 else "asset"
     span = f"{days[0]} to {days[-1]} ({len(days)} days)" if len(days) > 1 else days[0]
     click.echo(f"{len(keys)} {plural}, {span}, from {settings().storepipe_api_url}", err=True)
-    with open_instance(home) as instance:
+    with _one_run_at_a_time(home), open_instance(home) as instance:
         progress = materialize(instance, days, keys, lambda line: click.echo(line, err=True))
     if progress.problems:
         raise RunFailedError("\n".join(progress.problems))
@@ -233,10 +257,15 @@ def _print(connection: Any, query: str, form: str) -> None:
     separator = "["
     while rows := result.fetchmany(ROWS_AT_A_TIME):
         for row in rows:
-            record = dict(zip(names, row, strict=True))
+            record = dict(zip(names, map(_finite, row), strict=True))
             click.echo(separator + json.dumps(record, default=plain, ensure_ascii=False))
             separator = ","
     click.echo("[]" if separator == "[" else "]")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no Infinity: they are null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plain(value: Any) -> Any:

@@ -24,6 +24,8 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from storepipe_dagster.errors import UserError
+
 BUSY_TIMEOUT_SECONDS = 60
 BATCH_SIZE = 2000
 CONFIGURATION = """\
@@ -35,11 +37,18 @@ storage:
     config:
       base_dir:
         env: DAGSTER_HOME
+concurrency:
+  runs:
+    max_concurrent_runs: 1
 nux:
   enabled: false
 telemetry:
   enabled: false
 """
+
+
+class InstanceError(UserError):
+    """Dagster's home, or its configuration, cannot be used."""
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
@@ -114,7 +123,10 @@ def use_dagster_home(default: Path) -> None:
 def open_instance(default_home: Path) -> dg.DagsterInstance:
     """The instance that the commands and ``make dev`` share."""
     use_dagster_home(default_home)
-    return dg.DagsterInstance.get()
+    try:
+        return dg.DagsterInstance.get()
+    except dg.DagsterError as error:
+        raise InstanceError(f"DAGSTER_HOME cannot be used: {error}") from None
 
 
 def _commit_without_waiting_for_the_disk(connection: Any, _record: Any) -> None:

@@ -101,8 +101,10 @@ CHECKS = """
     raw/relational/products: every_row_of_the_database_is_extracted
     raw/relational/users: every_row_of_the_database_is_extracted
 
+    trusted/product_prices: every_known_product_has_a_history
     trusted/product_prices: every_moment_has_one_price
     trusted/product_prices: no_price_is_negative
+    trusted/rejected_sales: every_line_came_with_its_cart
     trusted/rejected_sales: every_rejected_line_has_a_known_reason
     trusted/sales: every_captured_line_is_sold_or_rejected
     trusted/sales: every_line_is_sold_once

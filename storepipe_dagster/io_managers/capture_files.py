@@ -1,6 +1,7 @@
 """Raw captures as JSON files, one per capture and day; append-only, the newest is the current one.
 
-Records that broke their contract stand beside their capture in ``<capture time>.rejected.json``.
+Records that broke their contract stand beside their capture in ``<capture time>.rejected.json``. A
+capture in which too many did is ``<capture time>.refused.json``, which nothing downstream reads.
 """
 
 import json
@@ -18,7 +19,10 @@ from storepipe_dagster.captures import Capture
 from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, partition_column
 from storepipe_dagster.times import capture_stamp
 
+ACCEPTED = ".json"
 REJECTED = ".rejected.json"
+REFUSED = ".refused.json"
+CURRENT = "Z.json"
 STAMP_IN_PATH = r"(\d{8}T\d{6}\.\d{6}Z)\.json$"
 SPARK_STAMP = "yyyyMMdd'T'HHmmss.SSSSSSX"
 
@@ -60,9 +64,10 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
         partitions = context.asset_partition_keys if column else [None]
         for partition in partitions:
             folder = self._folder(context.asset_key, column, partition)
-            path = self._free_path(folder, obj)
+            name = self._free_path(folder, obj).removesuffix(ACCEPTED)
+            path = name + (REFUSED if obj.refused else ACCEPTED)
             if obj.rejected.counts[partition]:
-                self._write(path.removesuffix(".json") + REJECTED, obj.rejected.texts(partition))
+                self._write(name + REJECTED, obj.rejected.texts(partition))
             self._write(path, obj.accepted.texts(partition))
             context.step_context.add_asset_metadata(
                 metadata={
@@ -115,12 +120,7 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
         if not self.lake.files.exists(folder):
             return None
         names = (path.rsplit("/", 1)[-1] for path in self.lake.files.ls(folder, detail=False))
-        captures = (
-            name
-            for name in names
-            if name.endswith(".json") and not name.endswith(REJECTED) and not name.startswith(".")
-        )
-        newest = max(captures, default=None)
+        newest = max((name for name in names if name.endswith(CURRENT)), default=None)
         return newest and f"{folder}/{newest}"
 
     def _write(self, path: str, texts: Iterable[str]) -> None:

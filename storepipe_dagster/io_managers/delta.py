@@ -26,7 +26,12 @@ from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, parti
 
 PREVIEW_ROWS = 5
 COMMIT_TRIES = 6
-CONFLICTS = ("Failed to commit transaction", "Concurrent", "DELTA_CONCURRENT")
+CONFLICTS = (
+    "Failed to commit transaction",
+    "Concurrent",
+    "DELTA_CONCURRENT",
+    "Missing commit file",
+)
 
 
 class SchemaMismatchError(Exception):
@@ -66,6 +71,8 @@ class DeltaIOManager(dg.ConfigurableIOManager):
                 if column:
                     writer = writer.option("replaceWhere", _condition(column, days))
                 writer.save(path)
+                if not column:
+                    _refuse_two_at_once(path)
         self._describe(context, path, contract, column, days)
 
     def load_input(self, context: dg.InputContext) -> DataFrame | pa.Table:
@@ -141,6 +148,19 @@ def _expect_columns(key: dg.AssetKey, table: deltalake.DeltaTable, schema: T.Str
             f"{key.to_user_string()} differs from its contract in {', '.join(differing)} as it is "
             f"in the lake. Move {table.table_uri} away and materialise all of it again."
         )
+
+
+def _refuse_two_at_once(path: str) -> None:
+    """Notice that another run has written the same table, empty until then, at the same time.
+
+    An overwrite of an empty table removes nothing, so Sail sees no conflict and keeps the rows of
+    both. The next try finds the table with rows, and replaces them.
+    """
+    table = deltalake.DeltaTable(path)
+    rows = pc.sum(pa.table(table.get_add_actions(flatten=True))["num_records"]).as_py() or 0
+    written = table.history(1)[0].get("operationMetrics", {}).get("numOutputRows", rows)
+    if rows != int(written):
+        raise CommitFailedError(f"Concurrent writes: {path} has {rows} rows, not {written}.")
 
 
 def _condition(column: str, days: Sequence[str]) -> str:

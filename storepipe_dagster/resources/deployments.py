@@ -16,16 +16,12 @@ from storepipe_dagster.resources.database import Database
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark
 from storepipe_dagster.resources.store_api import StoreApi
-from storepipe_dagster.settings import Settings, SettingsError
+from storepipe_dagster.settings import Settings
 
 
 def resources(settings: Settings) -> Mapping[str, Any]:
     """The resources and IO managers of the chosen deployment."""
-    if settings.dagster_deployment != "local":
-        raise SettingsError(
-            f"DAGSTER_DEPLOYMENT={settings.dagster_deployment} is not built yet: "
-            "only local is. Unset it, or set it to local."
-        )
+    settings.expect_local()
     lake = Lake(root=str(settings.lake))
     pyspark = spark(settings)
     return {

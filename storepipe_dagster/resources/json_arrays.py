@@ -22,7 +22,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+# Only where a value ends matters here: a number of a thousand digits is as good as any.
+_decode = json.JSONDecoder(parse_constant=_no_constant, parse_int=str, parse_float=str).raw_decode
 
 
 def split_array(chunks: Iterable[str]) -> Iterator[str]:

@@ -53,10 +53,11 @@ def _session(spark_config: dict[str, Any], remote: str) -> Any:
 def _knock(remote: str) -> None:
     """Fail at once where PySpark would try for minutes; parameters, a token maybe, are not told."""
     address = urlsplit(remote.split(";", 1)[0])
-    host, port = address.hostname or "", address.port or SPARK_CONNECT_PORT
+    host, port = address.hostname or "", SPARK_CONNECT_PORT
     try:
+        port = address.port or port
         socket.create_connection((host, port), SECONDS_TO_CONNECT).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SparkUnreachableError(
             f"No Spark Connect server answers at {host}:{port} ({error}). "
             "Check STOREPIPE_SPARK_REMOTE, or unset it to run Spark in this process."

@@ -8,7 +8,7 @@ import codecs
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -70,7 +70,7 @@ class StoreApi(dg.ConfigurableResource[Any]):
 
     def users(self) -> Iterator[str]:
         """All users, as ``GET /users`` gives them, without their passwords."""
-        return self._array("/users", keep=without_password)
+        return self._array("/users")
 
     def carts(self, first: date, last: date) -> Iterator[str]:
         """The carts from ``GET /carts`` of a closed range of days, in one call.
@@ -88,7 +88,6 @@ class StoreApi(dg.ConfigurableResource[Any]):
         self,
         path: str,
         parameters: Mapping[str, str] | None = None,
-        keep: Callable[[str], str] = str,
     ) -> Iterator[str]:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
@@ -98,7 +97,7 @@ class StoreApi(dg.ConfigurableResource[Any]):
             reraise=True,
         )
         try:
-            spool: Spool = retrying(self._read, path, parameters, keep)
+            spool: Spool = retrying(self._read, path, parameters)
         except _PassingError as error:
             raise self._failed(path, error, f" {self.tries} times; the last time") from None
         except _RefusedError as error:
@@ -107,9 +106,7 @@ class StoreApi(dg.ConfigurableResource[Any]):
             raise self._failed(path, error) from None
         return spool.texts(path)
 
-    def _read(
-        self, path: str, parameters: Mapping[str, str] | None, keep: Callable[[str], str]
-    ) -> Spool:
+    def _read(self, path: str, parameters: Mapping[str, str] | None) -> Spool:
         """Read one whole answer; ``_PassingError`` where trying again may help."""
         spool = Spool()
         try:
@@ -127,7 +124,7 @@ class StoreApi(dg.ConfigurableResource[Any]):
                 if not response.ok:
                     raise _RefusedError(response.status_code)
                 for text in split_array(_decoded(response)):
-                    spool.append(path, keep(text))
+                    spool.append(path, without_password(text))
         except requests.RequestException as error:
             raise _PassingError(_told(error)) from None
         except (NotAnArrayError, UnicodeDecodeError, RecursionError) as error:
@@ -161,9 +158,11 @@ class StoreApi(dg.ConfigurableResource[Any]):
 
 
 def without_password(text: str) -> str:
-    """A user's JSON text without any member called password, however deep and whatever its case."""
-    user = json.loads(text, object_pairs_hook=_drop_password, parse_float=_finite)
-    return json.dumps(user)
+    """A JSON text without any member called password, however deep and whatever its case."""
+    if PASSWORD not in text.casefold() and "\\u" not in text:  # an escape may spell it
+        return text
+    record = json.loads(text, object_pairs_hook=_drop_password, parse_float=_finite)
+    return json.dumps(record)
 
 
 def _drop_password(members: list[tuple[str, Any]]) -> dict[str, Any]:

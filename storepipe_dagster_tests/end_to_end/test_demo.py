@@ -66,3 +66,10 @@ def test_the_home_of_a_demo_goes_on_capturing_from_its_shop(demo):
     done = unset.run("2020-01-03", "2020-01-03", "--select", 'key:"raw/users"')
     assert "from http://127.0.0.1:" in done.stderr
     assert len(list(home.lake.glob("raw/users/*.json"))) == 2
+
+
+def test_another_shop_does_not_mix_with_the_demo_s(demo):
+    home, _ = demo
+    done = home.command("demo", "--carts", "10", "--days", "2", "--seed", "9")
+    assert done.returncode == 1
+    assert "holds the demo of another shop" in done.stderr

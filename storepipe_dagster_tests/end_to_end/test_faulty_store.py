@@ -140,3 +140,38 @@ def test_a_first_day_without_carts_is_a_success_with_zero_rows(tmp_path):
     assert home.sql("SELECT sale_date, carts FROM refined.sales_by_day") == []
     page = (home.lake / "refined" / "store_report" / "index.html").read_text()
     assert "storepipe run --from" in page
+
+
+def test_a_refused_capture_is_never_the_current_one(tmp_path):
+    good = [cart(number, (1, 1)) for number in range(1, 20)]
+    with serving(tmp_path, good) as (store, home):
+        home.run(DAY, DAY)
+        store.answers["/carts"] = [*good[:9], *({"id": "x", "date": DAY} for _ in range(10))]
+        refused = home.command("run", "--from", DAY, "--to", DAY)
+        home.run(DAY, DAY, "--select", "not group:raw")
+    assert refused.returncode == 1
+    assert len(list(home.lake.glob("raw/carts/*/*.refused.json"))) == 1
+    assert home.sql("SELECT count(*) AS lines FROM trusted.sales") == [{"lines": 19}]
+
+
+def test_lines_without_their_cart_stop_the_run_instead_of_passing_as_unknown_users(tmp_path):
+    with serving(tmp_path, [cart(1, (1, 1))]) as (store, home):
+        home.run(DAY, DAY)
+        store.answers["/carts"] = [cart(1, (1, 1)), cart(777, (1, 1))]
+        part = 'group:raw or group:mysql or key:"raw/relational/cart_items" or group:trusted'
+        done = home.command("run", "--from", DAY, "--to", DAY, "--select", part)
+    assert done.returncode == 1
+    assert "every_line_came_with_its_cart failed. 1 rows break the rule" in done.stderr
+
+
+def test_two_runs_at_once_in_a_new_home_double_nothing(tmp_path):
+    with serving(tmp_path, [cart(1, (1, 1), (2, 2))]) as (_, home):
+        both = [home.start("run", "--from", DAY, "--to", DAY) for _ in range(2)]
+        outcomes = [process.communicate()[1] for process in both]
+        if any(process.returncode for process in both):
+            home.run(DAY, DAY)
+    assert any("store_report" in told for told in outcomes)
+    assert home.sql("SELECT count(*) AS periods FROM trusted.product_prices") == [{"periods": 3}]
+    assert home.sql("SELECT sum(revenue) AS revenue FROM refined.sales_by_city") == [
+        {"revenue": 61}
+    ]

@@ -287,7 +287,8 @@ def test_users_come_without_passwords(server):
         ('[["password", {"password": "x"}]]', '[["password", {}]]'),
         ('"password"', '"password"'),
         ('{"id": 9223372036854775807, "n": 1.5, "é": "🙂"}',
-         '{"id": 9223372036854775807, "n": 1.5, "\\u00e9": "\\ud83d\\ude42"}'),
+         '{"id": 9223372036854775807, "n": 1.5, "é": "🙂"}'),
+        ('{"pass\\u0077ord": "hunter2", "id": 1}', '{"id": 1}'),
     ],
 )  # fmt: skip
 def test_members_called_password_are_dropped(text, kept):
@@ -332,4 +333,5 @@ def test_credentials_are_not_shown_when_nobody_listens():
 
 
 def test_a_number_beyond_a_double_does_not_make_the_users_unreadable():
-    assert json.loads(without_password('{"id": 1, "score": 1e400}')) == {"id": 1, "score": None}
+    text = without_password('{"id": 1, "password": "hunter2", "score": 1e400}')
+    assert json.loads(text) == {"id": 1, "score": None}

@@ -80,6 +80,7 @@ def raw_carts(
 
 
 def _captured(capture: Capture, config: CaptureConfig) -> dg.MaterializeResult:
+    capture.refused = capture.rejected_share > config.max_rejected_share
     metadata: dict[str, dg.MetadataValue] = {
         "captured_at": dg.MetadataValue.timestamp(capture.captured_at)
     }

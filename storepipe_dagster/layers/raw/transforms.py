@@ -4,6 +4,8 @@ Texts in, a ``Capture`` out; no network, no files of our own.
 """
 
 import json
+import math
+import re
 from collections.abc import Collection, Iterable
 from typing import TypeVar
 
@@ -13,7 +15,10 @@ from storepipe_dagster.captures import Capture
 from storepipe_dagster.layers.raw.schemas import Cart, Product, Record, User
 from storepipe_dagster.times import utc_time
 
+_MARKS = re.compile(r"""[\[{\]}]|"(?:[^"\\]|\\.)*\"""")
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+MOST_PROBLEMS = 5
+DEEPEST = 64
 SAME_ID = "an earlier record of this answer has the same id and other content"
 
 
@@ -22,13 +27,16 @@ def snapshot(records: Iterable[str], model: type[Product | User]) -> Capture:
     capture = Capture()
     first_with_id: dict[int, str] = {}
     for text in records:
+        capture.received += 1
         record = _judged(text, model)
         if isinstance(record, str):
             capture.reject(None, text, record)
+        elif odd := _odd(text):
+            capture.reject(None, text, odd)
         elif not _is_same(first_with_id.setdefault(record.id, text), text):
             capture.reject(None, text, SAME_ID)
         else:
-            capture.unknown_fields |= record.unknown_fields()
+            capture.notice(record.unknown_fields())
             capture.accept(None, text)
     return capture
 
@@ -41,13 +49,15 @@ def carts_by_day(records: Iterable[str], days: Collection[str]) -> Capture:
     capture = Capture()
     asked, first = frozenset(days), min(days)
     for text in records:
+        capture.received += 1
         cart = _judged(text, Cart)
         if isinstance(cart, str):
-            day = _day_of_bad_cart(text) or first
-            if day in asked:
-                capture.reject(day, text, cart)
+            day = _day_of_bad_cart(text)
+            capture.undated += day is None
+            if (day or first) in asked:
+                capture.reject(day or first, text, cart)
         elif (day := utc_time(cart.date).date().isoformat()) in asked:
-            capture.unknown_fields |= cart.unknown_fields()
+            capture.notice(cart.unknown_fields())
             capture.accept(day, text)
     return capture
 
@@ -58,10 +68,26 @@ def _judged(text: str, model: type[AnyRecord]) -> AnyRecord | str:
         return model.model_validate_json(text)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        return "; ".join(
+        told = [
             f"{'.'.join(str(part) for part in problem['loc']) or 'record'}: {problem['msg']}"
-            for problem in problems
-        )
+            for problem in problems[:MOST_PROBLEMS]
+        ]
+        if len(problems) > MOST_PROBLEMS:
+            told.append(f"and {len(problems) - MOST_PROBLEMS} more")
+        return "; ".join(told)
+
+
+def _odd(text: str) -> str | None:
+    """Tell what other readers of JSON stumble over: numbers beyond a double, deep nesting."""
+    depth = deepest = 0
+    for mark in _MARKS.findall(text):
+        depth += (mark in "[{") - (mark in "]}")
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST:
+        return f"nested more than {DEEPEST} deep"
+    numbers: list[float] = []
+    json.loads(text, parse_float=lambda number: numbers.append(float(number)))
+    return None if all(map(math.isfinite, numbers)) else "a number is beyond the range of a double"
 
 
 def _is_same(text: str, other: str) -> bool:

@@ -58,6 +58,15 @@ OVERLAPPING_PERIODS = """
         OR valid_from >= valid_to
     ORDER BY ALL
 """
+PRODUCTS_WITHOUT_PRICES = """
+    SELECT product_id, product_title FROM raw_relational.products
+    WHERE product_id NOT IN (SELECT product_id FROM trusted.product_prices) ORDER BY ALL
+"""
+LINES_WITHOUT_CART = """
+    SELECT cart_date, cart_id, occurrence, line_number FROM raw_relational.cart_items
+    ANTI JOIN raw_relational.carts USING (cart_date, cart_id, occurrence)
+    WHERE cart_date BETWEEN $first AND $last ORDER BY ALL
+"""
 NEGATIVE_PRICES = """
     SELECT product_id, valid_from, unit_price FROM trusted.product_prices
     WHERE unit_price < 0 ORDER BY ALL
@@ -68,6 +77,8 @@ RULES = {
     (SALES, "every_line_is_sold_once"): LINES_SOLD_TWICE,
     (SALES, "revenue_is_price_times_quantity_and_never_negative"): WRONG_REVENUES,
     (REJECTED_SALES, "every_rejected_line_has_a_known_reason"): UNKNOWN_REASONS,
+    (REJECTED_SALES, "every_line_came_with_its_cart"): LINES_WITHOUT_CART,
+    (PRODUCT_PRICES, "every_known_product_has_a_history"): PRODUCTS_WITHOUT_PRICES,
     (PRODUCT_PRICES, "every_moment_has_one_price"): OVERLAPPING_PERIODS,
     (PRODUCT_PRICES, "no_price_is_negative"): NEGATIVE_PRICES,
 }

@@ -24,11 +24,12 @@ from storepipe_dagster.layers.trusted.schemas import (
 
 # The price stays text here: an engine that reads it as a number drops the whole record, or fails,
 # when the API gives something else.
-CAPTURED_PRODUCTS = "array<struct<id: bigint, title: string, category: string, price: string>>"
+CAPTURED_PRODUCT = "id bigint, title string, category string, price string"
 
 # What Unicode calls white space; the engines' own trim takes the space character only.
 WHITE_SPACE = (
-    "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f"
+    " \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
     "\u200a\u2028\u2029\u202f\u205f\u3000"
 )
 
@@ -37,18 +38,21 @@ def product_prices(captures: DataFrame) -> DataFrame:
     """One row per product and period in which its title, category and price did not change.
 
     `captures` has a row per capture of the products: `captured_at` timestamp and `content`, the
-    JSON array that the API gave. A product missing from a capture goes on as it was. Of several
-    records of one product in one capture the first counts.
+    JSON array that the API gave with each record on a line of its own. A product missing from a
+    capture goes on as it was. Of several records of one product in one capture the first counts.
     """
-    records = captures.select(
-        "captured_at", F.posexplode(F.from_json("content", CAPTURED_PRODUCTS))
-    ).select(
-        F.col("col.id").alias("product_id"),
+    # Each record is read by itself: from a text that an engine cannot read it makes nothing at all.
+    lines = captures.select(
+        "captured_at", F.posexplode(F.split("content", "\n")).alias("position", "line")
+    )
+    record = F.from_json(F.regexp_replace("line", ",$", ""), CAPTURED_PRODUCT)
+    records = lines.select("captured_at", "position", record.alias("record")).select(
+        F.col("record.id").alias("product_id"),
         "captured_at",
-        F.col("pos").alias("position"),
-        _trim(F.col("col.title")).alias("product_title"),
-        _trim(F.col("col.category")).alias("category"),
-        _parse_price(F.col("col.price")).alias("unit_price"),
+        "position",
+        _trim(F.col("record.title")).alias("product_title"),
+        _trim(F.col("record.category")).alias("category"),
+        _parse_price(F.col("record.price")).alias("unit_price"),
     )
     by_position = Window.partitionBy("product_id", "captured_at").orderBy("position")
     listed = (

@@ -210,3 +210,41 @@ def test_a_day_without_carts_has_a_count_of_zero():
     capture = carts_by_day([], DAYS)
     assert capture.accepted.counts["2020-03-01"] == 0
     assert list(capture.accepted.texts("2020-03-01")) == []
+
+
+def test_a_product_with_a_number_beyond_a_double_is_set_aside():
+    good = '{"id": 1, "title": "Hat", "category": "c", "price": 1}'
+    odd = '{"id": 2, "title": "Odd", "category": "c", "price": 1, "x": 1e400}'
+    capture = snapshot([good, odd], Product)
+    assert list(capture.accepted.texts(None)) == [good]
+    assert dict(capture.reasons) == {"a number is beyond the range of a double": 1}
+
+
+def test_a_product_nested_too_deep_for_other_readers_is_set_aside():
+    deep = '{"id": 1, "title": "[{", "category": "c", "x": ' + "[" * 80 + "]" * 80 + "}"
+    capture = snapshot([deep], Product)
+    assert dict(capture.reasons) == {"nested more than 64 deep": 1}
+
+
+def test_only_some_problems_of_a_record_are_told():
+    lines = ", ".join('{"productId": "x"}' for _ in range(9))
+    capture = carts_by_day(
+        [f'{{"id": 1, "date": "2020-01-05", "products": [{lines}]}}'], ["2020-01-05"]
+    )
+    (reason,) = capture.reasons
+    assert reason.count("valid integer") == 5
+    assert reason.endswith("; and 4 more")
+
+
+def test_undated_carts_are_measured_against_the_whole_answer():
+    dated = [f'{{"id": {n}, "date": "2020-02-{n:02}", "products": []}}' for n in range(1, 29)]
+    capture = carts_by_day([*dated, '{"id": 99, "date": null, "products": []}'], ["2020-02-01"])
+    assert capture.rejected.counts.total() == 1
+    assert capture.rejected_share == 1 / 29
+
+
+def test_names_of_unknown_fields_are_kept_short_and_few():
+    fields = ", ".join(f'"{"f" * 90}{n}": 1' for n in range(200))
+    capture = snapshot([f'{{"id": 1, "title": "Hat", "category": "c", {fields}}}'], Product)
+    assert len(capture.unknown_fields) <= 50
+    assert max(map(len, capture.unknown_fields)) == 64

@@ -1,5 +1,6 @@
 """Tests of `storepipe_dagster.layers.trusted.checks`."""
 
+import dagster as dg
 import pytest
 
 from storepipe_dagster.layers.relational import schemas as relational
@@ -20,7 +21,9 @@ REVENUE = ("trusted/sales", "revenue_is_price_times_quantity_and_never_negative"
 REASON = ("trusted/rejected_sales", "every_rejected_line_has_a_known_reason")
 ONE_PRICE = ("trusted/product_prices", "every_moment_has_one_price")
 NO_NEGATIVE = ("trusted/product_prices", "no_price_is_negative")
-ALL = {RECONCILED, SOLD_ONCE, REVENUE, REASON, ONE_PRICE, NO_NEGATIVE}
+WITH_CART = ("trusted/rejected_sales", "every_line_came_with_its_cart")
+HISTORY = ("trusted/product_prices", "every_known_product_has_a_history")
+ALL = {RECONCILED, SOLD_ONCE, REVENUE, REASON, WITH_CART, HISTORY, ONE_PRICE, NO_NEGATIVE}
 
 
 def captured(day=DAY_1, cart_id=1, line=1):
@@ -40,6 +43,10 @@ def priced(price="1.10", since=None, until=None, product_id=5):
     return (product_id, "Hat", "clothing", price, since, until)
 
 
+def known(product_id, title="Hat"):
+    return (product_id, title, "clothing", "1.10", None, None, None, None)
+
+
 GOOD = {
     "items": [captured(), captured(line=2), captured(DAY_2)],
     "sales": [sold(), sold(DAY_2)],
@@ -54,6 +61,18 @@ def judged(tmp_path):
 
     def results(*days, only=None, **tables):
         rows = GOOD | tables
+        carts = {(day, cart, times) for day, cart, times, *_ in rows["items"]}
+        of_lines = [(*cart, f"{cart[0]} 06:00:00", 9) for cart in sorted(carts)]
+        write_parquet(
+            tmp_path, "raw/relational/carts", relational.CARTS, *rows.get("carts", of_lines)
+        )
+        of_prices = [known(product_id) for product_id in {row[0] for row in rows["prices"]}]
+        write_parquet(
+            tmp_path,
+            "raw/relational/products",
+            relational.PRODUCTS,
+            *rows.get("products", of_prices),
+        )
         write_parquet(tmp_path, "raw/relational/cart_items", relational.CART_ITEMS, *rows["items"])
         write_delta(tmp_path, "trusted/sales", schemas.SALES, *rows["sales"])
         write_delta(tmp_path, "trusted/rejected_sales", schemas.REJECTED_SALES, *rows["rejects"])
@@ -80,6 +99,31 @@ def test_tables_without_rows_pass_every_check(judged):
 
     assert set(results) == ALL
     assert failures(results) == {}
+
+
+def test_a_line_whose_cart_was_not_extracted_is_shown(judged):
+    carts = [(DAY_1, 1, 1, f"{DAY_1} 06:00:00", 9)]
+    assert failures(judged(carts=carts)) == {
+        WITH_CART: [{"cart_date": DAY_2, "cart_id": "1", "occurrence": "1", "line_number": "1"}]
+    }
+
+
+def test_a_known_product_without_any_price_period_is_shown(judged):
+    assert failures(judged(products=[known(5), known(6, "Cap")])) == {
+        HISTORY: [{"product_id": "6", "product_title": "Cap"}]
+    }
+
+
+def test_a_rule_whose_other_table_was_never_made_warns_and_does_not_block(tmp_path):
+    items = (captured(), captured(line=2))
+    write_parquet(tmp_path, "raw/relational/cart_items", relational.CART_ITEMS, *items)
+    write_delta(tmp_path, "trusted/sales", schemas.SALES, sold(), sold(line=2))
+
+    result = judge(tmp_path, trusted_checks, DAY_1, only="trusted/sales")[RECONCILED]
+
+    assert not result.passed
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert "rejected_sales does not exist" in result.description
 
 
 def test_a_line_neither_sold_nor_rejected_is_shown_by_its_day(judged):
@@ -217,17 +261,18 @@ def test_days_outside_of_the_run_are_not_judged(judged):
     ("asset", "checks"),
     [
         ("trusted/sales", {RECONCILED, SOLD_ONCE, REVENUE}),
-        ("trusted/rejected_sales", {REASON}),
+        ("trusted/rejected_sales", {REASON, WITH_CART}),
     ],
 )
 def test_the_checks_of_one_asset_run_alone(judged, asset, checks):
     assert set(judged(only=asset)) == checks
 
 
-def test_the_checks_of_prices_need_no_days_and_no_other_table(tmp_path):
+def test_the_checks_of_prices_need_no_days(tmp_path):
+    write_parquet(tmp_path, "raw/relational/products", relational.PRODUCTS, known(5))
     write_delta(tmp_path, "trusted/product_prices", schemas.PRODUCT_PRICES, priced("-1.00"))
 
     results = judge(tmp_path, trusted_checks, only="trusted/product_prices")
 
-    assert set(results) == {ONE_PRICE, NO_NEGATIVE}
+    assert set(results) == {HISTORY, ONE_PRICE, NO_NEGATIVE}
     assert set(failures(results)) == {NO_NEGATIVE}

@@ -50,9 +50,14 @@ def product(product_id=1, title="Hat", category="clothing", price=10):
     return {"id": product_id, "title": title, "category": category, "price": price}
 
 
+def capture_text(*records):
+    """A capture as it is kept: an array with each record on a line of its own."""
+    return "[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n"
+
+
 def read_periods(spark, *captures):
     texts = [
-        (captured_at, content if isinstance(content, str) else json.dumps(content))
+        (captured_at, content if isinstance(content, str) else capture_text(*content))
         for captured_at, content in captures
     ]
     return read_rows(product_prices(make_df(spark, CAPTURES, *texts)))
@@ -199,13 +204,14 @@ def test_unicode_and_64_bit_ids_come_through(spark):
     ],
 )
 def test_a_price_is_rounded_half_up_or_null(spark, price, expected):
-    content = f'[{{"id": 1, "title": "Hat", "category": "clothing", "price": {price}}}]'
+    record = f'{{"id": 1, "title": "Hat", "category": "clothing", "price": {price}}}'
+    content = f"[\n{record}\n]\n"
 
     assert read_periods(spark, (JAN_1, content)) == [(1, "Hat", "clothing", expected, None, None)]
 
 
 def test_a_missing_price_is_null(spark):
-    assert read_periods(spark, (JAN_1, '[{"id": 1, "title": "Hat"}]')) == [
+    assert read_periods(spark, (JAN_1, '[\n{"id": 1, "title": "Hat"}\n]\n')) == [
         (1, "Hat", None, None, None, None)
     ]
 
@@ -555,8 +561,8 @@ def test_sales_are_priced_by_what_product_prices_gives(source):
     captures = make_df(
         source.spark,
         CAPTURES,
-        (JAN_2, json.dumps([product(title=" Hat ", price=10)])),
-        (JAN_3, json.dumps([product(title="Hat", price=22.345)])),
+        (JAN_2, capture_text(product(title=" Hat ", price=10))),
+        (JAN_3, capture_text(product(title="Hat", price=22.345))),
         (JAN_4, "[]"),
     )
     sell_daily(source, "2024-01-01", "2024-01-03", "2024-01-05")
@@ -602,3 +608,10 @@ def test_a_day_without_carts_has_no_rows_but_its_columns(source, transform, sche
 
     assert read_rows(df) == []
     assert read_types(df) == [(field.name, field.dataType) for field in schema]
+
+
+def test_a_record_that_an_engine_cannot_read_takes_no_other_with_it(spark):
+    hat = '{"id": 1, "title": "Hat", "category": "clothing", "price": 10}'
+    odd = '{"id": 2, "title": "Odd", "category": "clothing", "price": 10, "x": 1e400}'
+    periods = read_periods(spark, (JAN_1, f"[\n{odd},\n{hat}\n]\n"))
+    assert (1, "Hat", "clothing", "10.00", None, None) in periods

@@ -1,12 +1,13 @@
 """The Altair charts of the store report, and the colours of its light and dark theme.
 
 Pure: a few plain rows in, a chart out. What to show, how many rows of it and in which words is
-`report.py`'s business. A chart names no colour but a style or a range of its theme's
+the sections' business. A chart names no colour but a style or a range of its theme's
 configuration, so that the page can draw the same chart light or dark, and no width, so that it
 fits the phone and the desktop. No chart has a selection: Altair numbers them per process, and
 equal input would no longer give equal bytes.
 """
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
@@ -32,6 +33,7 @@ MONTH_LABEL = (
 )
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 SVG_WIDTH = 760
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 TARGET = "target"  # the invisible layer that the pointer meets; the page's style knows it
 TEXT_IN_CELL_FROM_PIXELS = 34
 
@@ -363,8 +365,21 @@ def chart_svg(chart: Chart) -> str:
     config = theme(LIGHT) | {"aria": False, "background": LIGHT["page"], "padding": 20}
     for key in ("config", "padding"):
         spec.pop(key, None)
-    svg: str = vl_convert.vegalite_to_svg(spec, config=config, allowed_base_urls=[])
+    svg: str = vl_convert.vegalite_to_svg(
+        _without_control_characters(spec), config=config, allowed_base_urls=[]
+    )
     return svg
+
+
+def _without_control_characters(value: Any) -> Any:
+    """Replace what XML does not have: vl-convert would end the whole process at it."""
+    if isinstance(value, str):
+        return NOT_XML.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {name: _without_control_characters(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_control_characters(part) for part in value]
+    return value
 
 
 def _abc_colour(field: str) -> alt.Color:

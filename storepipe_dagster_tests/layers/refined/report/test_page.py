@@ -488,3 +488,11 @@ def test_importing_the_report_imports_no_altair():
     page = "storepipe_dagster.layers.refined.report.page"
     code = f"import sys, {page}; sys.exit('altair' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x01", "\x0b", "\x1f", "\ufffe", "\uffff"])
+def test_a_character_that_xml_does_not_have_is_replaced_in_pictures(character):
+    from storepipe_dagster.layers.refined.report import charts as drawing  # noqa: PLC0415
+
+    cleaned = drawing._without_control_characters({"a": [f"Mug{character}", 1, None]})
+    assert cleaned == {"a": ["Mug\ufffd", 1, None]}
