@@ -302,4 +302,5 @@ def test_the_schedule_asks_at_two_utc_for_the_day_before(defs):
 
 
 def test_the_definitions_are_valid(defs):
-    dg.Definitions.validate_loadable(defs)
+    dg.Definitions.validate_loadable(defs)  # raises if not
+    assert defs.resolve_asset_graph().materializable_asset_keys

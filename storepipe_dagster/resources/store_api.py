@@ -184,10 +184,8 @@ def _decoded(response: requests.Response) -> Iterator[str]:
 
 def _seconds(retry_after: str) -> float:
     """What a Retry-After header asks for: seconds or a date; 0 if it says nothing usable."""
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
+    if retry_after.strip().isdigit():
+        return float(retry_after)
     try:
         until = parsedate_to_datetime(retry_after)
     except ValueError:

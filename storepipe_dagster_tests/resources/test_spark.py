@@ -28,7 +28,7 @@ def test_a_process_has_one_server():
 
 def test_nothing_starts_before_it_is_needed(monkeypatch):
     monkeypatch.setattr(spark, "_sail_address", lambda: pytest.fail("a server was started"))
-    InProcessSpark()
+    assert InProcessSpark()._spark_session is None
 
 
 def test_a_remote_session_works_in_utc():
