@@ -114,7 +114,8 @@ def start_classic_server(folder: Path) -> Iterator[int]:
         try:
             yield _wait_for_port(server, log)
         finally:
-            server.terminate()
+            # Nothing in it is worth keeping, and its shutdown hooks have been seen to hang.
+            server.kill()
             server.wait()
 
 
