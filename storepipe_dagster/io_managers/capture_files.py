@@ -97,7 +97,7 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
         files: DataFrame = (
             self.pyspark.spark_session.read.format("binaryFile")
             .option("pathGlobFilter", "*.json")
-            .load(self.lake.path(key))
+            .load(self.lake.spark_path(self.lake.path(key)))
         )
         stamp = F.regexp_extract("path", STAMP_IN_PATH, 1)
         return files.where(stamp != "").select(

@@ -46,7 +46,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
         """Replace the days asked for, or the table; other days and versions are not touched."""
-        path = self.lake.path(context.asset_key)
+        path, options = self.lake.path(context.asset_key), self.lake.storage_options
         contract: dg.TableSchema = context.definition_metadata[COLUMN_SCHEMA]
         schema = _checked(context.asset_key, obj.schema, contract)
         column = partition_column(context)
@@ -65,14 +65,15 @@ class DeltaIOManager(dg.ConfigurableIOManager):
                     schema=deltalake.Schema.from_json(schema.json()),
                     partition_by=[column] if column else None,
                     mode="ignore",
+                    storage_options=options,
                 )
                 _expect_columns(context.asset_key, table, schema)
                 writer = obj.write.format("delta").mode("overwrite")
                 if column:
                     writer = writer.option("replaceWhere", _condition(column, days))
-                writer.save(path)
+                writer.save(self.lake.spark_path(path))
                 if not column:
-                    _refuse_two_at_once(path)
+                    _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
         self._describe(context, path, contract, column, days)
 
     def load_input(self, context: dg.InputContext) -> DataFrame | pa.Table:
@@ -80,15 +81,15 @@ class DeltaIOManager(dg.ConfigurableIOManager):
 
         An asset without days reads all rows, also those before the first partition.
         """
-        path = self.lake.path(context.asset_key)
+        path, options = self.lake.path(context.asset_key), self.lake.storage_options
         column, consumer = partition_column(context), context.step_context.assets_def
         by_day = column and consumer and consumer.partitions_def
         days = context.asset_partition_keys if by_day else []
-        if not deltalake.DeltaTable.is_deltatable(path):
+        if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
             raise MissingUpstreamError(context.asset_key, days)
         if context.dagster_type.typing_type is pa.Table:
-            return deltalake.DeltaTable(path).to_pyarrow_table()
-        table = self.pyspark.spark_session.read.format("delta").load(path)
+            return deltalake.DeltaTable(path, storage_options=options).to_pyarrow_table()
+        table = self.pyspark.spark_session.read.format("delta").load(self.lake.spark_path(path))
         return table.where(_condition(column, days)) if column and days else table
 
     def _describe(
@@ -100,7 +101,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         days: Sequence[str],
     ) -> None:
         """Row counts and sizes from the transaction log, and a preview of the newest rows."""
-        table = deltalake.DeltaTable(path)
+        table = deltalake.DeltaTable(path, storage_options=self.lake.storage_options)
         files = pa.table(table.get_add_actions(flatten=True))
         common: dict[str, Any] = {
             "delta_version": table.version(),
@@ -150,17 +151,16 @@ def _expect_columns(key: dg.AssetKey, table: deltalake.DeltaTable, schema: T.Str
         )
 
 
-def _refuse_two_at_once(path: str) -> None:
+def _refuse_two_at_once(table: deltalake.DeltaTable) -> None:
     """Notice that another run has written the same table, empty until then, at the same time.
 
     An overwrite of an empty table removes nothing, so Sail sees no conflict and keeps the rows of
     both. The next try finds the table with rows, and replaces them.
     """
-    table = deltalake.DeltaTable(path)
     rows = pc.sum(pa.table(table.get_add_actions(flatten=True))["num_records"]).as_py() or 0
     written = table.history(1)[0].get("operationMetrics", {}).get("numOutputRows", rows)
     if rows != int(written):
-        raise CommitFailedError(f"Concurrent writes: {path} has {rows} rows, not {written}.")
+        raise CommitFailedError(f"Concurrent writes: {table.table_uri} has {rows}, not {written}.")
 
 
 def _condition(column: str, days: Sequence[str]) -> str:

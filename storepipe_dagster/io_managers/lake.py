@@ -33,7 +33,10 @@ class MissingUpstreamError(UserError):
 
 
 class Lake(dg.ConfigurableResource[Any]):
-    """A folder, or anything else that fsspec reaches, that keeps the artifacts."""
+    """A folder that keeps the artifacts; ``azure_lake`` keeps them elsewhere.
+
+    Paths are those of fsspec, delta-rs and DuckDB; Spark may spell them differently.
+    """
 
     root: str
 
@@ -42,6 +45,20 @@ class Lake(dg.ConfigurableResource[Any]):
         """The fsspec filesystem of the lake."""
         # A listing kept from an earlier step would hide what this run has written since.
         return fsspec.core.url_to_fs(self.root, use_listings_cache=False)[0]
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """What delta-rs needs to know to open the tables; also Sail, as environment variables."""
+        return {}
+
+    def spark_path(self, path: str) -> str:
+        """The same place as Spark spells it."""
+        return path
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever captured into it."""
+        raw = self.path(dg.AssetKey("raw"))
+        return not self.files.exists(raw) or not self.files.ls(raw, detail=False)
 
     def path(self, key: dg.AssetKey, *rest: str) -> str:
         """Where an asset is kept, or a part of it."""

@@ -67,7 +67,9 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         # Sail would take a file that is not there for an empty table without columns.
         if missing := [day for day, path in paths.items() if not self.lake.files.exists(path)]:
             raise MissingUpstreamError(context.asset_key, [day for day in missing if day])
-        table: DataFrame = self.pyspark.spark_session.read.parquet(*paths.values())
+        table: DataFrame = self.pyspark.spark_session.read.parquet(
+            *(self.lake.spark_path(path) for path in paths.values())
+        )
         return table
 
     def _path(self, key: dg.AssetKey, column: str | None, day: str | None) -> str:

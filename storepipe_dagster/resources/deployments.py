@@ -22,32 +22,49 @@ from storepipe_dagster.settings import Settings
 def resources(settings: Settings) -> Mapping[str, Any]:
     """The resources and IO managers of the chosen deployment."""
     settings.expect_local()
-    lake = Lake(root=str(settings.lake))
-    pyspark = spark(settings)
+    storage = lake(settings)
+    pyspark = spark(settings, storage)
     return {
         "store_api": StoreApi(base_url=settings.storepipe_api_url),
         "database": Database(url=f"sqlite:///{settings.storepipe_home / 'store.db'}"),
-        "lake_sql": LakeSql(lake=lake),
+        "lake_sql": LakeSql(lake=storage),
         "pyspark": pyspark,
         # Spark steps ask for it by this key; no launcher means that they run where they are.
         "step_launcher": dg.ResourceDefinition.none_resource(),
-        "capture_files": CaptureFilesIOManager(lake=lake, pyspark=pyspark),
-        "parquet": ParquetIOManager(lake=lake, pyspark=pyspark),
-        "delta": DeltaIOManager(lake=lake, pyspark=pyspark),
-        "pages": PageIOManager(lake=lake),
+        "capture_files": CaptureFilesIOManager(lake=storage, pyspark=pyspark),
+        "parquet": ParquetIOManager(lake=storage, pyspark=pyspark),
+        "delta": DeltaIOManager(lake=storage, pyspark=pyspark),
+        "pages": PageIOManager(lake=storage),
     }
 
 
-def spark(settings: Settings) -> LazyPySparkResource:
+def lake(settings: Settings) -> Lake:
+    """A folder, or the containers of an Azure storage account."""
+    if settings.dagster_deployment == "local":
+        return Lake(root=str(settings.lake))
+    from storepipe_dagster.io_managers.azure_lake import AzureLake  # noqa: PLC0415  # slow
+
+    if settings.azure_storage_connection_string is None:
+        return AzureLake(account_name=settings.azure_storage_account_name)
+    text = settings.azure_storage_connection_string.get_secret_value()
+    return AzureLake(connection_string=_secret("AZURE_STORAGE_CONNECTION_STRING", text))
+
+
+def spark(settings: Settings, storage: Lake) -> LazyPySparkResource:
     """Spark in this process, or at STOREPIPE_SPARK_REMOTE."""
-    if settings.storepipe_spark_remote is None:
-        return InProcessSpark()
-    # A token may stand in it: Dagster shows a variable's name where it would show a value.
-    os.environ["STOREPIPE_SPARK_REMOTE"] = settings.storepipe_spark_remote
-    return RemoteSpark(remote=dg.EnvVar("STOREPIPE_SPARK_REMOTE"))
+    remote = settings.storepipe_spark_remote
+    if remote is None:
+        return InProcessSpark(lake=storage)
+    return RemoteSpark(remote=_secret("STOREPIPE_SPARK_REMOTE", remote))
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:
     """One process per run: its steps share one Spark session and one import of everything."""
     del settings
     return dg.in_process_executor
+
+
+def _secret(variable: str, value: str) -> dg.EnvVar:
+    """Dagster shows a variable's name where it would show a value; ``.env`` may hold the value."""
+    os.environ[variable] = value
+    return dg.EnvVar(variable)

@@ -40,6 +40,8 @@ class LakeSql(dg.ConfigurableResource[Any]):
         """A DuckDB connection with one view per table that exists."""
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
+            if self.lake.storage_options:
+                connection.register_filesystem(self.lake.files)
             for schema, key in SCHEMAS.items():
                 connection.execute(f"CREATE SCHEMA {schema}")
                 for table in self._tables(key):
@@ -60,9 +62,11 @@ class LakeSql(dg.ConfigurableResource[Any]):
         """The query that a table's view stands for; none if there is no table."""
         path = self.lake.path(key)
         if schema != "raw_relational":
-            if not deltalake.DeltaTable.is_deltatable(path):
+            options = self.lake.storage_options
+            if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
                 return None
-            return _delta(connection, "_".join(key.path), deltalake.DeltaTable(path))
+            table = deltalake.DeltaTable(path, storage_options=options)
+            return _delta(connection, "_".join(key.path), table)
         for pattern in (f"{path}/{PARQUET_FILE}", f"{path}/*/{PARQUET_FILE}"):
             if self.lake.files.glob(pattern):
                 return f"FROM read_parquet({_quoted(pattern)}, hive_partitioning = true)"

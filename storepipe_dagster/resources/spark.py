@@ -9,9 +9,11 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
+import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.io_managers.lake import Lake
 
 # Sail writes "Etc/UTC" otherwise, and its Delta tables then differ from delta-rs's.
 SPARK_CONFIG = {"spark.sql.session.timeZone": "UTC"}
@@ -26,10 +28,14 @@ class SparkUnreachableError(UserError):
 class InProcessSpark(LazyPySparkResource):
     """Spark without a cluster: Sail, started in this process when first needed."""
 
+    lake: dg.ResourceDependency[Lake]
     spark_config: dict[str, Any] = SPARK_CONFIG
 
     def _init_session(self) -> None:
         if self._spark_session is None:
+            # Sail knows how to open the lake from its environment only, read when it starts.
+            options = self.lake.storage_options
+            os.environ.update({name.upper(): value for name, value in options.items()})
             self._spark_session = _session(self.spark_config, _sail_address())
 
 

@@ -23,7 +23,7 @@ def lake(root):
 
 @pytest.fixture(scope="session")
 def pyspark():
-    in_process = InProcessSpark()
+    in_process = InProcessSpark(lake=Lake(root=""))
     assert in_process.spark_session  # Sail runs before any test starts threads
     return in_process
 

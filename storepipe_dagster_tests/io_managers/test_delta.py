@@ -443,7 +443,7 @@ def test_a_failed_write_leaves_the_last_version(resources, table, ask):
 
 
 def write_and_stop(connection, root):
-    pyspark = InProcessSpark()
+    pyspark = InProcessSpark(lake=Lake(root=""))
     manager = DeltaIOManager(lake=Lake(root=root), pyspark=pyspark)
     asset = sales_from(half_of_it(lambda: stop_here(connection)))
     materialize([asset], {"delta": manager, "pyspark": pyspark}, DAY_1, DAY_2)

@@ -271,7 +271,7 @@ def test_a_failed_write_leaves_the_last_file_and_nothing_else(resources, root, l
 
 
 def write_and_stop(connection, root):
-    manager = ParquetIOManager(lake=Lake(root=root), pyspark=InProcessSpark())
+    manager = ParquetIOManager(lake=Lake(root=root), pyspark=InProcessSpark(lake=Lake(root="")))
     batches = broken_off(lambda: stop_here(connection))
     materialize([products_of(batches)], {"parquet": manager})
 

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from storepipe_dagster.definitions import defs
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources import deployments
 from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark
 from storepipe_dagster.settings import Settings, SettingsError
@@ -59,7 +60,7 @@ def test_making_the_resources_touches_nothing(local, tmp_path):
 def test_a_remote_spark_is_named_by_its_variable_as_a_token_may_stand_in_it(local, monkeypatch):
     monkeypatch.setenv("STOREPIPE_SPARK_REMOTE", "")
     remote = local.model_copy(update={"storepipe_spark_remote": "sc://spark.example:15002"})
-    given = deployments.spark(remote)
+    given = deployments.spark(remote, Lake(root=""))
     assert isinstance(given, RemoteSpark)
     assert given.remote == "STOREPIPE_SPARK_REMOTE"
     assert os.environ["STOREPIPE_SPARK_REMOTE"] == "sc://spark.example:15002"

@@ -4,31 +4,32 @@ import socket
 
 import pytest
 
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources import spark
 from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark, SparkUnreachableError
 
 
 def test_the_session_works_in_utc():
-    session = InProcessSpark().spark_session
+    session = InProcessSpark(lake=Lake(root="")).spark_session
     assert session.conf.get("spark.sql.session.timeZone") == "UTC"
     query = "SELECT date_format(timestamp '2020-03-02 00:00:00Z', 'yyyy-MM-dd HH:mm') AS time"
     assert session.sql(query).collect()[0].time == "2020-03-02 00:00"
 
 
 def test_a_resource_keeps_its_session():
-    resource = InProcessSpark()
+    resource = InProcessSpark(lake=Lake(root=""))
     assert resource.spark_session is resource.spark_session
 
 
 def test_a_process_has_one_server():
     for _ in range(2):
-        assert InProcessSpark().spark_session.sql("SELECT 1").collect() == [(1,)]
+        assert InProcessSpark(lake=Lake(root="")).spark_session.sql("SELECT 1").collect() == [(1,)]
     assert len(spark._servers) == 1
 
 
 def test_nothing_starts_before_it_is_needed(monkeypatch):
     monkeypatch.setattr(spark, "_sail_address", lambda: pytest.fail("a server was started"))
-    assert InProcessSpark()._spark_session is None
+    assert InProcessSpark(lake=Lake(root=""))._spark_session is None
 
 
 def test_a_remote_session_works_in_utc():

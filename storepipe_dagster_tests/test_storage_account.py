@@ -1,0 +1,49 @@
+"""Tests of `storepipe_dagster.storage_account`."""
+
+import pytest
+
+from storepipe_dagster.storage_account import ConnectionStringError, StorageAccount
+
+
+def test_a_key_keeps_its_equal_signs():
+    account = StorageAccount.from_connection_string("AccountName=shop;AccountKey=ab+/c==")
+    assert (account.name, account.key) == ("shop", "ab+/c==")
+    assert account.endpoint == "https://shop.blob.core.windows.net"
+
+
+def test_the_emulator_has_its_known_account():
+    account = StorageAccount.from_connection_string("UseDevelopmentStorage=true")
+    assert account.endpoint == "http://127.0.0.1:10000/devstoreaccount1"
+    assert account.name == "devstoreaccount1"
+
+
+def test_another_suffix_is_part_of_the_endpoint():
+    text = "AccountName=shop;AccountKey=a;EndpointSuffix=core.chinacloudapi.cn"
+    account = StorageAccount.from_connection_string(text)
+    assert account.endpoint == "https://shop.blob.core.chinacloudapi.cn"
+
+
+def test_a_shared_access_signature_needs_no_account_name():
+    text = "BlobEndpoint=https://shop.blob.core.windows.net/;SharedAccessSignature=?sv=1&sig=x%3D"
+    account = StorageAccount.from_connection_string(text)
+    assert (account.name, account.sas) == ("shop", "sv=1&sig=x%3D")
+    assert account.connection_string == (
+        "BlobEndpoint=https://shop.blob.core.windows.net;AccountName=shop;"
+        "SharedAccessSignature=sv=1&sig=x%3D"
+    )
+
+
+def test_without_key_and_signature_there_is_no_connection_string():
+    assert StorageAccount.named("shop").connection_string is None
+
+
+@pytest.mark.parametrize("text", ["hunter2", "AccountKey=hunter2", "AccountName=;x=hunter2", ""])
+def test_an_unusable_text_is_refused_without_showing_it(text):
+    with pytest.raises(ConnectionStringError) as caught:
+        StorageAccount.from_connection_string(text)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_are_not_shown():
+    account = StorageAccount.from_connection_string("AccountName=shop;AccountKey=hunter2")
+    assert "hunter2" not in repr(account)
