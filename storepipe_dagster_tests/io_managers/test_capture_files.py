@@ -294,8 +294,6 @@ def test_a_failed_capture_leaves_the_last_one_and_nothing_else(resources, listin
 def write_and_stop(connection, root):
     lake = Lake(root=root)
     manager = CaptureFilesIOManager(lake=lake, pyspark=InProcessSpark(lake=lake))
-        lake=Lake(root=root), pyspark=InProcessSpark(lake=Lake(root=""))
-    )
     made = broken_capture(lambda: stop_here(connection))
     materialize([products_of(made)], {"capture_files": manager})
 
