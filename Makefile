@@ -8,7 +8,7 @@ LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3
 	--no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test dev bench lint format lock clean
+.PHONY: help install demo servers test dev bench lint format lock clean
 
 help:  ## Tell what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,10 @@ $(UV):
 demo: install  ## All set-up, then the whole graph on a synthetic shop
 	$(BIN)/storepipe demo
 
-test: install  ## All set-up, then all tests
+servers: install  ## What the tests need beside Python: MariaDB, MySQL, Azurite, Chromium
+	$(BIN)/python -m storepipe_dagster_tests.servers.install
+
+test: install servers  ## All set-up, then all tests
 	$(BIN)/python -m pytest --cov
 
 dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
@@ -52,4 +55,4 @@ lock: | $(UV)  ## Pin the newest versions that pyproject.toml allows
 	.uv/bin/$(LOCK) --upgrade
 
 clean:  ## Remove the environment and what tests leave; never the data
-	rm -rf .venv .uv .artifacts .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv .uv .servers .artifacts .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info

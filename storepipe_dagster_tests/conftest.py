@@ -16,6 +16,13 @@ import shutil  # noqa: E402
 
 import pytest  # noqa: E402
 
+from storepipe_dagster_tests.servers.fixtures import (  # noqa: E402
+    authority,  # noqa: F401
+    azure_account,  # noqa: F401
+    azurite,  # noqa: F401
+    mariadb,  # noqa: F401
+    mariadb_database,  # noqa: F401
+)
 from storepipe_dagster_tests.spark import classic_spark, sail, spark  # noqa: E402, F401
 
 FAKESTORE = Path(__file__).parents[2] / "shared" / "data" / "fakestore"

@@ -1,0 +1,99 @@
+"""A private Azurite: the Blob service of Azure storage, with accounts of a test's own."""
+
+import base64
+import json
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from storepipe_dagster.storage_account import EMULATOR, StorageAccount
+from storepipe_dagster_tests.servers.certificates import Certificate
+from storepipe_dagster_tests.servers.install import program
+from storepipe_dagster_tests.servers.process import Server
+
+# Azurite takes accounts only when it starts, in one variable of at most 128 KiB.
+ACCOUNTS = 500
+
+
+class Azurite(Server):
+    """Azurite's Blob service.
+
+    With a certificate it speaks HTTPS, and takes access tokens (see `access_token`) beside keys.
+    It writes what it knows of its blobs every five seconds: a kill loses the last ones, which Azure
+    would not; a stop loses nothing.
+    """
+
+    name = "azurite"
+
+    def __init__(self, certificate: Certificate | None = None) -> None:
+        self.program = program("azurite-blob")
+        super().__init__()
+        self.certificate = certificate
+        self._keys = {f"account{number:03}": _random_key() for number in range(ACCOUNTS)}
+        self._fresh: Iterator[str] = iter(self._keys)
+
+    @property
+    def account(self) -> StorageAccount:
+        """The emulator's own account, which all users of this server share."""
+        emulator = StorageAccount.from_connection_string(EMULATOR)
+        return self._account(emulator.name, emulator.key)
+
+    @property
+    def connection_string(self) -> str:
+        return self.account.connection_string
+
+    def new_account(self, *, port: int | None = None) -> StorageAccount:
+        """An account that nobody used before; `port` leads through a proxy."""
+        try:
+            name = next(self._fresh)
+        except StopIteration:
+            raise RuntimeError(f"all {ACCOUNTS} accounts are used: raise ACCOUNTS") from None
+        return self._account(name, self._keys[name], port)
+
+    def _account(self, name: str, key: str, port: int | None = None) -> StorageAccount:
+        protocol = "https" if self.certificate else "http"
+        return StorageAccount(name, f"{protocol}://127.0.0.1:{port or self.port}/{name}", key=key)
+
+    def command(self) -> Sequence[str | Path]:
+        files = self.certificate
+        https = (
+            ["--cert", files.certificate, "--key", files.key, "--oauth", "basic"] if files else []
+        )
+        return [
+            self.program,
+            *("--blobPort", str(self.port)),
+            *("--location", self.folder / "data"),
+            "--skipApiVersionCheck",
+            "--disableTelemetry",
+            "--silent",
+            *https,
+        ]
+
+    def environment(self) -> Mapping[str, str]:
+        accounts = {self.account.name: self.account.key, **self._keys}
+        return {"AZURITE_ACCOUNTS": ";".join(f"{name}:{key}" for name, key in accounts.items())}
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def access_token(*, seconds: float = 3600) -> str:
+    """What Azure's login would give; Azurite looks at its times, issuer and audience only."""
+    now = int(time.time())
+    claims = {
+        "aud": "https://storage.azure.com",
+        "iss": "https://sts.windows.net/00000000-0000-0000-0000-000000000000/",
+        "iat": now - 60,
+        "nbf": now - 60,
+        "exp": now + int(seconds),
+    }
+    parts = ({"alg": "HS256", "typ": "JWT"}, claims)
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
+    return ".".join([*(part.rstrip("=") for part in encoded), "bm90LXNpZ25lZA"])
+
+
+def _random_key() -> str:
+    return base64.b64encode(secrets.token_bytes(64)).decode()
