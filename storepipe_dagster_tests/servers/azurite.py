@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from storepipe_dagster.storage_account import EMULATOR, StorageAccount
@@ -15,6 +16,25 @@ from storepipe_dagster_tests.servers.process import Server
 
 # Azurite takes accounts only when it starts, in one variable of at most 128 KiB.
 ACCOUNTS = 500
+EMULATED = StorageAccount.from_connection_string(EMULATOR)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A storage account on an Azurite."""
+
+    name: str
+    endpoint: str
+    key: str = field(repr=False)
+
+    @property
+    def connection_string(self) -> str:
+        """As the portal shows it, but with the endpoint of this machine."""
+        protocol = self.endpoint.partition(":")[0]
+        return (
+            f"DefaultEndpointsProtocol={protocol};AccountName={self.name};"
+            f"AccountKey={self.key};BlobEndpoint={self.endpoint};"
+        )
 
 
 class Azurite(Server):
@@ -35,16 +55,11 @@ class Azurite(Server):
         self._fresh: Iterator[str] = iter(self._keys)
 
     @property
-    def account(self) -> StorageAccount:
-        """The emulator's own account, which all users of this server share."""
-        emulator = StorageAccount.from_connection_string(EMULATOR)
-        return self._account(emulator.name, emulator.key)
-
-    @property
     def connection_string(self) -> str:
-        return self.account.connection_string
+        """The emulator's own account, which all users of this server share."""
+        return self._account(EMULATED.name, EMULATED.key).connection_string
 
-    def new_account(self, *, port: int | None = None) -> StorageAccount:
+    def new_account(self, *, port: int | None = None) -> Account:
         """An account that nobody used before; `port` leads through a proxy."""
         try:
             name = next(self._fresh)
@@ -52,9 +67,9 @@ class Azurite(Server):
             raise RuntimeError(f"all {ACCOUNTS} accounts are used: raise ACCOUNTS") from None
         return self._account(name, self._keys[name], port)
 
-    def _account(self, name: str, key: str, port: int | None = None) -> StorageAccount:
+    def _account(self, name: str, key: str, port: int | None = None) -> Account:
         protocol = "https" if self.certificate else "http"
-        return StorageAccount(name, f"{protocol}://127.0.0.1:{port or self.port}/{name}", key=key)
+        return Account(name, f"{protocol}://127.0.0.1:{port or self.port}/{name}", key)
 
     def command(self) -> Sequence[str | Path]:
         files = self.certificate
@@ -72,7 +87,7 @@ class Azurite(Server):
         ]
 
     def environment(self) -> Mapping[str, str]:
-        accounts = {self.account.name: self.account.key, **self._keys}
+        accounts = {EMULATED.name: EMULATED.key, **self._keys}
         return {"AZURITE_ACCOUNTS": ";".join(f"{name}:{key}" for name, key in accounts.items())}
 
     def answers(self) -> bool:
