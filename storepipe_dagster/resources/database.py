@@ -1,162 +1,176 @@
 """The relational database: transactions in, streams of Arrow batches out.
 
-The same code for SQLite and MySQL. Tables and columns are declared in ``layers.mysql``; this module
-knows only how to write rows to a table and how to read one.
+What every database here has in common; ``sqlite`` and ``mysql`` are the two there are. Tables and
+columns are declared in ``layers.mysql``; this module knows only how to write rows to a table, how
+to read one, and whether a table that is already there is the declared one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import dagster as dg
 import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import PrivateAttr
-from sqlalchemy.dialects import mysql, sqlite
 
 from storepipe_dagster.errors import UserError
 
 Row = tuple[Any, ...]
-ROWS_PER_BATCH = 64 * 1024
+Days = tuple[str, Sequence[str]]
+Result = TypeVar("Result")
 
 
 class DatabaseError(UserError):
-    """The database does not hold what is expected of it; the message names the table."""
+    """The database cannot do what is asked of it; the message says why and what to do."""
 
 
 class Database(dg.ConfigurableResource[Any]):
-    """A database at a SQLAlchemy URL."""
+    """What the layers ask of a database. Every failure is a ``DatabaseError``."""
 
-    url: str
     _known: set[str] = PrivateAttr(default_factory=set)
-
-    @cached_property
-    def engine(self) -> sa.Engine:
-        """The engine; its folder is made for a SQLite file."""
-        url = sa.make_url(self.url)
-        if url.get_backend_name() == "sqlite" and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, hide_parameters=True)
-        if url.get_backend_name() == "sqlite":
-            sa.event.listen(engine, "connect", _prepare_sqlite)
-        return engine
 
     def upsert(self, table: sa.Table, rows: Sequence[Row]) -> int:
         """Insert rows, or update those whose primary key is there; returns the table's row count.
 
         Rows that are not given stay: nothing is deleted.
         """
-        with self._transaction(table) as connection:
-            _execute_many(connection, _upsert(table, connection.dialect), rows)
+
+        def work(connection: sa.Connection) -> int:
+            execute_many(connection, self._upsert_statement(table), rows)
             return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+        return self._in_transaction([table], table.name, work)
 
     def replace_day(
         self, day: str, column: str, rows: Mapping[sa.Table, Sequence[Row]]
     ) -> dict[sa.Table, int]:
         """Replace one day of several tables in one transaction; returns the rows it now has."""
-        with self._transaction(*rows) as connection:
+
+        def work(connection: sa.Connection) -> dict[sa.Table, int]:
             counts = {}
             for table, new in rows.items():
                 of_day = sa.literal_column(column) == day
                 connection.execute(sa.delete(table).where(of_day))
-                _execute_many(connection, sa.insert(table), new)
+                self._insert(connection, table, new)
                 count = sa.select(sa.func.count()).select_from(table).where(of_day)
                 counts[table] = connection.scalar(count) or 0
             return counts
 
-    def count(self, table: str, days: tuple[str, Sequence[str]] | None = None) -> int:
+        return self._in_transaction([*rows], f"{min(t.name for t in rows)} {day}", work)
+
+    @abstractmethod
+    def count(self, table: str, days: Days | None = None) -> int:
         """The rows of a table, or of some days of it."""
-        query = sa.select(sa.func.count()).select_from(sa.table(table))
-        with self._reading(_of_days(query, days)) as result:
-            return result.scalar() or 0
 
     def read(
-        self,
-        table: str,
-        schema: pa.Schema,
-        order_by: Sequence[str],
-        days: tuple[str, Sequence[str]] | None = None,
+        self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None = None
     ) -> pa.RecordBatchReader:
         """Stream the schema's columns of a table, ordered; of some days only if asked for.
 
-        ``days`` is the date column and the days in it. Memory is bounded by one batch.
+        ``order_by`` tells rows apart: no two have the same values there. ``days`` is the date
+        column and the days in it. Memory is bounded by one batch.
         """
-        query = sa.select(*(sa.column(name) for name in schema.names)).select_from(sa.table(table))
-        query = _of_days(query, days).order_by(*(sa.column(name) for name in order_by))
-        return pa.RecordBatchReader.from_batches(schema, self._batches(query, schema))
+        return pa.RecordBatchReader.from_batches(
+            schema, self._batches(table, schema, order_by, days)
+        )
 
-    def _batches(self, query: sa.Select[Any], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        with self._reading(query) as result:
-            while rows := result.fetchmany(ROWS_PER_BATCH):
-                columns = zip(*rows, strict=True)
-                yield pa.RecordBatch.from_arrays(
-                    [_array(values, field) for values, field in zip(columns, schema, strict=True)],
-                    schema=schema,
-                )
+    @abstractmethod
+    def _in_transaction(
+        self, tables: Sequence[sa.Table], lock: str, work: Callable[[sa.Connection], Result]
+    ) -> Result:
+        """Do work on tables, created if absent, while nobody else does under the same lock."""
 
-    @contextmanager
-    def _reading(self, query: sa.Select[Any]) -> Iterator[sa.CursorResult[Any]]:
-        with self.engine.connect().execution_options(stream_results=True) as connection:
-            try:
-                result = connection.execute(query)
-            except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
-                raise DatabaseError(
-                    f"{query.get_final_froms()[0]} cannot be read from the database: {error.orig}. "
-                    "Materialise the assets under mysql/ first."
-                ) from None
-            yield result
+    @abstractmethod
+    def _upsert_statement(self, table: sa.Table) -> sa.Insert:
+        """The statement that inserts one row, or updates it."""
 
-    def _transaction(self, *tables: sa.Table) -> AbstractContextManager[sa.Connection]:
-        if absent := [table for table in tables if table.name not in self._known]:
-            with self.engine.begin() as connection:
-                for table in absent:
+    @abstractmethod
+    def _insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+        """Insert many rows."""
+
+    @abstractmethod
+    def _batches(
+        self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows that ``read`` streams."""
+
+    def _ensure_tables(self, engine: sa.Engine, tables: Sequence[sa.Table]) -> None:
+        """Create what is absent; refuse what is there and differs from its declaration."""
+        for table in tables:
+            if table.name in self._known:
+                continue
+            inspector = sa.inspect(engine)
+            if not inspector.has_table(table.name):
+                with engine.begin() as connection:
                     connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-            self._known.update(table.name for table in absent)
-        return self.engine.begin()
+                inspector = sa.inspect(engine)
+            if differing := differences(inspector, table):
+                raise DatabaseError(
+                    f"The database holds a table {table.name} that is not ours: "
+                    f"{'; '.join(differing)}. It was not touched. Use another database, or rename "
+                    "that table; if it is of an earlier version of storepipe, alter it to match."
+                )
+            self._known.add(table.name)
 
 
-def _of_days(query: sa.Select[Any], days: tuple[str, Sequence[str]] | None) -> sa.Select[Any]:
+def of_days(query: sa.Select[Any], days: Days | None) -> sa.Select[Any]:
+    """Narrow a query to the closed range of some days."""
     if days is None:
         return query
     column, asked = days
     return query.where(sa.column(column).between(min(asked), max(asked)))
 
 
-def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
-    """A column in its declared type; SQLite gives text for money, dates and times."""
-    first = next((value for value in values if value is not None), None)
-    if not isinstance(first, str) or pa.types.is_string(field.type):
-        return pa.array(values, field.type)
-    if pa.types.is_timestamp(field.type):
-        naive = pa.array(values, pa.string()).cast(pa.timestamp(field.type.unit))
-        return naive.cast(field.type)
-    return pa.array(values, pa.string()).cast(field.type)
-
-
-def _upsert(table: sa.Table, dialect: sa.Dialect) -> sa.Insert:
-    if dialect.name == "mysql":
-        insert = mysql.insert(table)
-        return insert.on_duplicate_key_update(
-            {c.name: insert.inserted[c.name] for c in table.columns if not c.primary_key}
-        )
-    insert_or_update = sqlite.insert(table)
-    return insert_or_update.on_conflict_do_update(
-        index_elements=table.primary_key.columns,
-        set_={
-            c.name: insert_or_update.excluded[c.name] for c in table.columns if not c.primary_key
-        },
-    )
-
-
-def _execute_many(connection: sa.Connection, statement: sa.Insert, rows: Sequence[Row]) -> None:
+def execute_many(connection: sa.Connection, statement: sa.Insert, rows: Sequence[Row]) -> None:
     """Let the driver insert plain tuples: SQLAlchemy's own handling of each value is far slower."""
     if rows:
         connection.exec_driver_sql(str(statement.compile(dialect=connection.dialect)), list(rows))
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA busy_timeout=60000")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+@contextmanager
+def explained(explain: Callable[[sa.exc.DBAPIError], str]) -> Iterator[None]:
+    """Turn the driver's errors into a ``DatabaseError``."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise DatabaseError(explain(error)) from None
+
+
+def differences(inspector: sa.Inspector, table: sa.Table) -> list[str]:
+    """In what a table that is there differs from its declaration, in words; nothing if it does not.
+
+    Columns count by name and in the order of the primary key, with type and nullability; of MySQL
+    also engine and character set.
+    """
+    dialect = inspector.dialect
+    declared = {c.name: _kind(c.type, bool(c.nullable), dialect) for c in table.columns}
+    found = {
+        c["name"]: _kind(c["type"], c["nullable"], dialect)
+        for c in inspector.get_columns(table.name)
+    }
+    told = [f"it lacks {name}" for name in declared if name not in found]
+    told += [f"it has {name} besides" for name in found if name not in declared]
+    told += [
+        f"{name} is {found[name]}, not {kind}"
+        for name, kind in declared.items()
+        if found.get(name, kind) != kind
+    ]
+    key = [column.name for column in table.primary_key]
+    if (primary := inspector.get_pk_constraint(table.name)["constrained_columns"]) != key:
+        told.append(f"its primary key is ({', '.join(primary)}), not ({', '.join(key)})")
+    options = inspector.get_table_options(table.name)
+    for name, known_as in (("engine", "mysql_engine"), ("charset", "mysql_default charset")):
+        wanted = table.dialect_options["mysql"].get(name)
+        if known_as in options and options[known_as] != wanted:
+            told.append(f"its {name} is {options[known_as]}, not {wanted}")
+    return told
+
+
+def _kind(data_type: sa.types.TypeEngine[Any], nullable: bool, dialect: sa.Dialect) -> str:
+    text = data_type.compile(dialect)
+    text = re.sub(r" COLLATE \S+", "", text)  # how text is sorted is the server's affair
+    text = re.sub(r"INT(EGER)?\(\d+\)", r"INT\1", text)  # how wide numbers are shown as well
+    return text if nullable else f"{text} NOT NULL"

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
+from pydantic import SecretStr
 
 from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager
 from storepipe_dagster.io_managers.delta import DeltaIOManager
@@ -15,18 +16,23 @@ from storepipe_dagster.io_managers.parquet import ParquetIOManager
 from storepipe_dagster.resources.database import Database
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark
+from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster.resources.store_api import StoreApi
-from storepipe_dagster.settings import Settings
+from storepipe_dagster.settings import Settings, SettingsError
 
 
 def resources(settings: Settings) -> Mapping[str, Any]:
     """The resources and IO managers of the chosen deployment."""
-    settings.expect_local()
+    if settings.dagster_deployment == "databricks":
+        raise SettingsError(
+            "DAGSTER_DEPLOYMENT=databricks is not built yet: only local and azure are. "
+            "Set it to one of these."
+        )
     storage = lake(settings)
     pyspark = spark(settings, storage)
     return {
         "store_api": StoreApi(base_url=settings.storepipe_api_url),
-        "database": Database(url=f"sqlite:///{settings.storepipe_home / 'store.db'}"),
+        "database": database(settings),
         "lake_sql": LakeSql(lake=storage),
         "pyspark": pyspark,
         # Spark steps ask for it by this key; no launcher means that they run where they are.
@@ -38,10 +44,28 @@ def resources(settings: Settings) -> Mapping[str, Any]:
     }
 
 
+def database(settings: Settings) -> Database:
+    """A SQLite file, or a database on a MySQL server."""
+    if settings.dagster_deployment == "local":
+        return SqliteDatabase(path=str(settings.storepipe_home / "store.db"))
+    from storepipe_dagster.resources.mysql import MySqlDatabase  # noqa: PLC0415  # slow
+
+    # The settings have made sure that these are set.
+    password = settings.mysql_password or SecretStr("")
+    return MySqlDatabase(
+        host=str(settings.mysql_host),
+        port=settings.mysql_port,
+        user=str(settings.mysql_user),
+        password=_secret("MYSQL_PASSWORD", password.get_secret_value()),
+        database=str(settings.mysql_database),
+        ssl_ca=str(settings.mysql_ssl_ca) if settings.mysql_ssl_ca else None,
+    )
+
+
 def lake(settings: Settings) -> Lake:
     """A folder, or the containers of an Azure storage account."""
     if settings.dagster_deployment == "local":
-        return Lake(root=str(settings.lake))
+        return Lake(root=str(settings.storepipe_home / "lake"))
     from storepipe_dagster.io_managers.azure_lake import AzureLake  # noqa: PLC0415  # slow
 
     if settings.azure_storage_connection_string is None:

@@ -1,0 +1,215 @@
+"""The database of a shop: MySQL 8 or MariaDB, through SQLAlchemy and PyMySQL.
+
+Rows go in by LOAD DATA LOCAL where the server lets it, and come out as text that the server has
+put together for many rows at once; how is in ``mysql_bulk``. What its errors mean is in
+``mysql_errors``.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import sqlalchemy as sa
+import tenacity
+from sqlalchemy.dialects import mysql
+
+from storepipe_dagster.resources.database import (
+    Database,
+    DatabaseError,
+    Days,
+    Result,
+    Row,
+    execute_many,
+    of_days,
+)
+from storepipe_dagster.resources.mysql_bulk import BulkConnection, ChunkedRead, load
+from storepipe_dagster.resources.mysql_errors import explain, is_missing_table, is_passing
+
+TRIES = 9  # within some 40 s
+STEP_TRIES, SECONDS_TO_RESTART = 3, 5
+SECONDS_TO_CONNECT = 10
+SECONDS_TO_ANSWER = 600
+SECONDS_TO_LOCK = 300
+LONGEST_TEXT = 16 * 2**20
+# The server's own settings may let values be cut or escapes be read differently.
+SESSION = (
+    "SET SESSION time_zone = '+00:00', "
+    "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+    f"group_concat_max_len = {LONGEST_TEXT}"
+)
+
+
+def connect_arguments(
+    host: str, port: int, user: str, password: str, database: str, ssl_ca: str | None
+) -> dict[str, Any]:
+    """How PyMySQL connects: with TLS where the server offers it, verified where there is a CA."""
+    arguments: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "user": user,
+        "password": password.encode(),
+        "database": database,
+        "charset": "utf8mb4",
+        "init_command": SESSION,
+        "connect_timeout": SECONDS_TO_CONNECT,
+        "read_timeout": SECONDS_TO_ANSWER,
+        "write_timeout": SECONDS_TO_ANSWER,
+        "program_name": "storepipe",
+    }
+    if ssl_ca:
+        arguments |= {"ssl_ca": ssl_ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
+    return arguments
+
+
+class MySqlDatabase(Database):
+    """A database on a MySQL or MariaDB server."""
+
+    host: str
+    port: int = 3306
+    user: str
+    password: str
+    database: str
+    ssl_ca: str | None = None
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The engine; nobody is called yet."""
+        arguments = connect_arguments(
+            self.host, self.port, self.user, self.password, self.database, self.ssl_ca
+        )
+        return sa.create_engine(
+            "mysql+pymysql://",
+            creator=lambda: BulkConnection(**arguments, local_infile=True),
+            hide_parameters=True,
+            # Writers of neighbouring days would lock the gap between their days otherwise.
+            isolation_level="READ COMMITTED",
+        )
+
+    def count(self, table: str, days: Days | None = None) -> int:
+        """The rows of a table, or of some days of it."""
+        query = of_days(sa.select(sa.func.count()).select_from(sa.table(table)), days)
+
+        def work() -> int:
+            with self.engine.connect() as connection:
+                return connection.scalar(query) or 0
+
+        with self._told(table):
+            return self._tried(work)
+
+    def _in_transaction(
+        self, tables: Sequence[sa.Table], lock: str, work: Callable[[sa.Connection], Result]
+    ) -> Result:
+        """Try a transaction as a whole until it succeeds, or fails for good."""
+
+        def transaction() -> Result:
+            self._ensure_tables(self.engine, tables)
+            with (
+                self.engine.connect() as connection,
+                self._locked(connection, lock),
+                connection.begin(),
+            ):
+                return work(connection)
+
+        with self._told(tables[0].name):
+            return self._tried(transaction)
+
+    def _upsert_statement(self, table: sa.Table) -> sa.Insert:
+        insert = mysql.insert(table)
+        return insert.on_duplicate_key_update(
+            {c.name: insert.inserted[c.name] for c in table.columns if not c.primary_key}
+        )
+
+    def _insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+        """Insert by LOAD DATA LOCAL, or by INSERT where the server does not let us or balks.
+
+        INSERT tells what is wrong with a row, which LOAD DATA LOCAL does not.
+        """
+        if connection.scalar(sa.text("SELECT @@local_infile")):
+            savepoint = connection.begin_nested()
+            if load(connection, table, rows):
+                savepoint.commit()
+                return
+            savepoint.rollback()
+        execute_many(connection, sa.insert(table), rows)
+
+    def _batches(
+        self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read in one snapshot; while a chunk is used, the next one is on its way.
+
+        A lost connection takes the snapshot with it, so the whole step has to start again.
+        """
+        with self._told(table), ThreadPoolExecutor(1, "extract") as ahead:
+            try:
+                with self._snapshot() as connection:
+                    read = ChunkedRead(connection, table, schema, order_by, days)
+                    chunk = read.next_chunk()
+                    while chunk:
+                        following = ahead.submit(read.next_chunk)
+                        yield chunk
+                        chunk = following.result()
+            except sa.exc.DBAPIError as error:
+                if not is_passing(error):
+                    raise
+                raise dg.RetryRequested(STEP_TRIES, SECONDS_TO_RESTART) from self._error(error)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sa.Connection]:
+        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            yield connection
+
+    @contextmanager
+    def _locked(self, connection: sa.Connection, name: str) -> Iterator[None]:
+        """Hold one of the server's named locks, which go with the connection."""
+        lock = "storepipe " + hashlib.sha256(f"{self.database} {name}".encode()).hexdigest()[:40]
+        if not connection.scalar(sa.func.get_lock(lock, SECONDS_TO_LOCK)):
+            raise DatabaseError(
+                f"Another run has been loading {name} for {SECONDS_TO_LOCK} s. "
+                "Wait for it to end, or end it, and run again."
+            )
+        connection.commit()
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                connection.scalar(sa.func.release_lock(lock))
+                connection.commit()
+
+    def _tried(self, work: Callable[[], Result]) -> Result:
+        """Do it again when what went wrong passes: a deadlock, a lost connection, a restart."""
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_passing),
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=tenacity.wait_exponential_jitter(initial=0.2, max=16, jitter=0.2),
+            before_sleep=self._tell,
+            reraise=True,
+        )(work)
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0
+        if error:
+            dg.get_dagster_logger().warning(f"{self._error(error)} Trying again in {wait:.1f} s.")
+
+    @contextmanager
+    def _told(self, table: str) -> Iterator[None]:
+        """Turn what the driver and the network say into a ``DatabaseError``."""
+        try:
+            yield
+        except (sa.exc.DBAPIError, OSError, RuntimeError) as error:
+            if not is_missing_table(error):
+                raise self._error(error) from None
+            raise DatabaseError(
+                f"{table} cannot be read from the database: it is not there. "
+                "Materialise the assets under mysql/ first."
+            ) from None
+
+    def _error(self, error: BaseException) -> DatabaseError:
+        return DatabaseError(explain(error, self.host, self.port, self.user, self.database))

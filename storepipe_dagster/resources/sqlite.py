@@ -1,0 +1,110 @@
+"""The database of a laptop: one SQLite file."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from storepipe_dagster.resources.database import (
+    Database,
+    DatabaseError,
+    Days,
+    Result,
+    Row,
+    execute_many,
+    explained,
+    of_days,
+)
+
+ROWS_PER_BATCH = 64 * 1024
+
+
+class SqliteDatabase(Database):
+    """A SQLite file, made with its folder when first written to."""
+
+    path: str
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The engine; the file's folder is made."""
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
+        sa.event.listen(engine, "connect", _prepare)
+        return engine
+
+    def count(self, table: str, days: Days | None = None) -> int:
+        """The rows of a table, or of some days of it."""
+        query = sa.select(sa.func.count()).select_from(sa.table(table))
+        with self._reading(table, of_days(query, days)) as result:
+            return result.scalar() or 0
+
+    def _in_transaction(
+        self, tables: Sequence[sa.Table], _lock: str, work: Callable[[sa.Connection], Result]
+    ) -> Result:
+        """SQLite itself lets one writer at a time into the file; the others wait."""
+        with explained(_explain):
+            self._ensure_tables(self.engine, tables)
+            with self.engine.begin() as connection:
+                return work(connection)
+
+    def _upsert_statement(self, table: sa.Table) -> sa.Insert:
+        insert = sqlite.insert(table)
+        return insert.on_conflict_do_update(
+            index_elements=table.primary_key.columns,
+            set_={c.name: insert.excluded[c.name] for c in table.columns if not c.primary_key},
+        )
+
+    def _insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+        execute_many(connection, sa.insert(table), rows)
+
+    def _batches(
+        self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None
+    ) -> Iterator[pa.RecordBatch]:
+        query = sa.select(*(sa.column(name) for name in schema.names)).select_from(sa.table(table))
+        query = of_days(query, days).order_by(*(sa.column(name) for name in order_by))
+        with self._reading(table, query) as result:
+            while rows := result.fetchmany(ROWS_PER_BATCH):
+                columns = zip(*rows, strict=True)
+                yield pa.RecordBatch.from_arrays(
+                    [_array(values, field) for values, field in zip(columns, schema, strict=True)],
+                    schema=schema,
+                )
+
+    @contextmanager
+    def _reading(self, table: str, query: sa.Select[Any]) -> Iterator[sa.CursorResult[Any]]:
+        with self.engine.connect().execution_options(stream_results=True) as connection:
+            try:
+                result = connection.execute(query)
+            except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+                raise DatabaseError(
+                    f"{table} cannot be read from the database: {error.orig}. "
+                    "Materialise the assets under mysql/ first."
+                ) from None
+            yield result
+
+
+def _explain(error: sa.exc.DBAPIError) -> str:
+    """SQLite's own words, which show no values."""
+    return f"The database refuses: {error.orig}."
+
+
+def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    """A column in its declared type; SQLite gives text for money, dates and times."""
+    first = next((value for value in values if value is not None), None)
+    if not isinstance(first, str) or pa.types.is_string(field.type):
+        return pa.array(values, field.type)
+    if pa.types.is_timestamp(field.type):
+        naive = pa.array(values, pa.string()).cast(pa.timestamp(field.type.unit))
+        return naive.cast(field.type)
+    return pa.array(values, pa.string()).cast(field.type)
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA busy_timeout=60000")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
