@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pymysql  # type: ignore[import-untyped]
 import sqlalchemy as sa
 
+from storepipe_dagster.resources.network_errors import explain_network
+
 NO_CONNECTION = {2002, 2003}
 LOST = {2006, 2013, 2055}
 CLOSED_EARLIER = 0  # PyMySQL's InterfaceError(0, '')
@@ -98,14 +100,6 @@ MEANINGS = {
     4151: LOCKED,
     4166: NO_LOCAL_FILES,
 }
-# OpenSSL's verdicts on a certificate; all others are an authority that is not trusted.
-CERTIFICATES = {
-    9: "is not valid yet. Check the clocks of both machines, then renew it there.",
-    10: "has expired. Renew it there, and check this machine's clock.",
-    62: "is for another host name. Set MYSQL_HOST to a name that the certificate has.",
-    64: "is for another address. Set MYSQL_HOST to a name that the certificate has.",
-}
-UNTRUSTED = "is of an authority that MYSQL_SSL_CA does not hold. Set it to that authority's file."
 
 
 def explain(error: BaseException, host: str, port: int, user: str, database: str) -> str:
@@ -117,7 +111,9 @@ def explain(error: BaseException, host: str, port: int, user: str, database: str
     number, message = _number(cause), _message(cause)
     origin = _network_error(cause)
     if number in NO_CONNECTION:
-        return _explain_network(origin, host, port)
+        return explain_network(
+            origin, server, host, "MYSQL_HOST and MYSQL_PORT", authorities="MYSQL_SSL_CA"
+        )
     if number == CLOSED_EARLIER or number in LOST:
         meaning = SILENT if isinstance(origin, TimeoutError) else CLOSED
     elif "Packet sequence number wrong" in message:
@@ -188,27 +184,6 @@ def _explain_before_connecting(error: BaseException, server: str) -> str:
     if isinstance(error, OSError):
         return f"The file that MYSQL_SSL_CA names cannot be read: {error.strerror}. Name the CA's."
     return f"{server} cannot be used: {type(error).__name__}. Check the MYSQL_… variables."
-
-
-def _explain_network(origin: BaseException | None, host: str, port: int) -> str:
-    where = f"MySQL at {host}:{port}"
-    if isinstance(origin, socket.gaierror) and origin.errno == socket.EAI_AGAIN:
-        return f"The name service does not answer for {host!r}. Check the network and MYSQL_HOST."
-    if isinstance(origin, socket.gaierror):
-        return f"There is no host {host!r}. Check MYSQL_HOST."
-    if isinstance(origin, ssl.SSLCertVerificationError):
-        return f"The certificate of {where} {CERTIFICATES.get(origin.verify_code, UNTRUSTED)}"
-    if isinstance(origin, ssl.SSLError):
-        reason, remedy = origin.reason, "Check which versions of TLS it offers."
-    elif isinstance(origin, ConnectionRefusedError):
-        reason, remedy = "nobody listens there", "Check MYSQL_HOST and MYSQL_PORT, and start it."
-    elif isinstance(origin, TimeoutError):
-        reason = "no answer"
-        remedy = "Check MYSQL_HOST, MYSQL_PORT, and that no firewall in between holds it back."
-    else:
-        reason = getattr(origin, "strerror", None) or "no connection"
-        remedy = "Check MYSQL_HOST and the network."
-    return f"{where} cannot be reached: {reason}. {remedy}"
 
 
 def _driver_error(error: BaseException) -> pymysql.MySQLError | None:

@@ -112,6 +112,8 @@ def test_an_answer_of_the_server_is_explained_with_what_to_do(number, what, reme
         (socket.gaierror(socket.EAI_NONAME, ""), "There is no host 'db.example'", "MYSQL_HOST"),
         (socket.gaierror(socket.EAI_AGAIN, ""), "name service does not answer", "MYSQL_HOST"),
         (ConnectionRefusedError(111, ""), "nobody listens there", "MYSQL_PORT"),
+        (ConnectionResetError(104, ""), "the connection was cut", "MYSQL_PORT"),
+        (ssl.SSLError(1, "wrong version"), "TLS failed", "MYSQL_PORT"),
         (TimeoutError("timed out"), "no answer", "firewall"),
         (OSError(113, "No route to host"), "No route to host", "MYSQL_HOST"),
         (untrusted(10), "The certificate of MySQL at db.example:3306 has expired", "Renew"),

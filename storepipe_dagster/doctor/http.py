@@ -1,0 +1,59 @@
+"""One request to a server on the web, and what keeps it from answering."""
+
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from storepipe_dagster.doctor import SECONDS, TroubleError
+from storepipe_dagster.doctor.clocks import skew_from
+from storepipe_dagster.resources.network_errors import explain_network
+
+
+def ask(
+    url: str, what: str, variable: str, method: str = "GET", **options: Any
+) -> requests.Response:
+    """Send a request; the answer's body is not read yet. ``variable`` tells where it is."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return requests.request(method, url, timeout=(SECONDS, SECONDS), stream=True, **options)
+    except requests.exceptions.ProxyError as error:
+        proxy = f"The proxy {proxy_of(url)} on the way to {what}"
+        told = explain_network(_origin(error), proxy, host, "HTTPS_PROXY or HTTP_PROXY", "it")
+        raise TroubleError(told) from None
+    except requests.RequestException as error:
+        told = explain_network(_origin(error), what, host, variable, "REQUESTS_CA_BUNDLE")
+        raise TroubleError(told) from None
+
+
+def proxy_of(url: str) -> str:
+    """The proxy that leads to an address, without its user and password; empty if there is none."""
+    proxies = requests.utils.get_environ_proxies(url)
+    address = urlsplit(requests.utils.select_proxy(url, proxies) or "")
+    return address.netloc.rpartition("@")[2]
+
+
+def skew_of(response: requests.Response) -> str:
+    """A warning if the server's clock is far from ours."""
+    try:
+        return skew_from(parsedate_to_datetime(response.headers.get("Date", "")))
+    except (TypeError, ValueError):
+        return ""  # it tells no time, or one without its zone
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What urllib3 and requests have wrapped: the deepest error of the network, or a time-out."""
+    found = [link for link in _chain(error) if isinstance(link, OSError)]
+    plain = [link for link in found if not isinstance(link, requests.RequestException)]
+    if isinstance(error, requests.exceptions.Timeout):
+        return TimeoutError()
+    return plain[-1] if plain else error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__

@@ -1,0 +1,101 @@
+"""The database of the azure deployment: MySQL or MariaDB."""
+
+import datetime as dt
+import re
+from typing import Any
+
+import pymysql  # type: ignore[import-untyped]
+
+from storepipe_dagster.doctor import SECONDS, TroubleError
+from storepipe_dagster.doctor.clocks import skew_from
+from storepipe_dagster.layers.mysql.schemas import METADATA
+from storepipe_dagster.resources.mysql import connect_arguments
+from storepipe_dagster.resources.mysql_errors import explain, is_missing_table, missing_right
+from storepipe_dagster.settings import Settings
+
+LEAST = {"MySQL": (8, 0), "MariaDB": (10, 6)}
+GRANT = "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{database}`.* to that account."
+# None of these changes a thing. The server looks at the rights first, then for the table: without
+# the right they fail with that, with it they do nothing or fail for want of a table.
+DO_NOTHING = (
+    "SELECT 1 FROM `{table}` LIMIT 0",
+    "INSERT INTO `{table}` SELECT * FROM `{table}` WHERE 1 = 0",
+    "UPDATE `{table}` SET `{column}` = `{column}` WHERE 1 = 0",
+    "DELETE FROM `{table}` WHERE 1 = 0",
+    "CREATE TABLE `storepipe_doctor_{table}` LIKE `storepipe_doctor_absent`",
+)
+
+
+def check(settings: Settings) -> str:
+    """We may log in and do all that a run does, in a version that we know."""
+    host, port = str(settings.mysql_host), settings.mysql_port
+    user, database = str(settings.mysql_user), str(settings.mysql_database)
+    password = settings.mysql_password.get_secret_value() if settings.mysql_password else ""
+    authorities = str(settings.mysql_ssl_ca) if settings.mysql_ssl_ca else None
+    server = f"MySQL at {host}:{port}"
+    timeouts = {f"{what}_timeout": SECONDS for what in ("connect", "read", "write")}
+    try:
+        arguments = connect_arguments(host, port, user, password, database, authorities)
+        with pymysql.connect(**arguments | timeouts) as connection:
+            version = _version(connection, server)
+            if missing := _missing_rights(connection):
+                raise TroubleError(
+                    f"{server} does not give {user!r} the right to {', '.join(missing)}. "
+                    f"Grant it there: {GRANT.format(database=database)}"
+                )
+            tls = _tls(connection, verified=authorities is not None)
+            loading = "" if _ask(connection, "SELECT @@local_infile") else "no "
+            now = _ask(connection, "SELECT UTC_TIMESTAMP(6)").replace(tzinfo=dt.timezone.utc)
+            skew = skew_from(now)
+            return f"{server} ({version}, {tls}, {loading}LOAD DATA LOCAL){skew}"
+    except (pymysql.MySQLError, OSError, RuntimeError, UnicodeError) as error:
+        raise TroubleError(explain(error, host, port, user, database)) from None
+
+
+def _ask(connection: Any, query: str) -> Any:
+    """The last value of the first row."""
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchone()[-1]
+
+
+def _version(connection: Any, server: str) -> str:
+    told = str(_ask(connection, "SELECT VERSION()"))
+    product = "MariaDB" if "mariadb" in told.lower() else "MySQL"
+    numbers = tuple(int(number) for number in re.findall(r"\d+", told)[:2])
+    version = f"{product} {told.partition('-')[0]}"
+    if numbers < LEAST[product]:
+        wanted = " or ".join(f"{name} {major}.{minor}" for name, (major, minor) in LEAST.items())
+        raise TroubleError(f"{server} is {version}, which is too old. Use {wanted} or newer.")
+    return version
+
+
+def _missing_rights(connection: Any) -> list[str]:
+    found = [
+        _missing_right(
+            connection,
+            statement.format(table=table.name, column=table.primary_key.columns[0].name),
+        )
+        for table in METADATA.sorted_tables
+        for statement in DO_NOTHING
+    ]
+    return [right for right in dict.fromkeys(found) if right]
+
+
+def _missing_right(connection: Any, statement: str) -> str | None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    except pymysql.MySQLError as error:
+        if right := missing_right(error):
+            return right.replace("storepipe_doctor_", "")
+        if not is_missing_table(error):
+            raise
+    return None
+
+
+def _tls(connection: Any, *, verified: bool) -> str:
+    version = _ask(connection, "SHOW SESSION STATUS LIKE 'Ssl_version'")
+    if not version:
+        return "no TLS"
+    return str(version) if verified else f"{version} but MYSQL_SSL_CA is unset: not verified"
