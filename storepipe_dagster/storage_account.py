@@ -44,8 +44,8 @@ class StorageAccount:
         parts = _parts(text)
         if parts.get("usedevelopmentstorage", "").lower() == "true":
             parts = _parts(EMULATOR)
-        suffix = parts.get("endpointsuffix", PUBLIC_SUFFIX)
         endpoint = parts.get("blobendpoint", "").rstrip("/")
+        suffix = parts.get("endpointsuffix") or _suffix_in(endpoint) or PUBLIC_SUFFIX
         name = parts.get("accountname") or _name_in(endpoint)
         if not name:
             raise ConnectionStringError("it has no AccountName")
@@ -58,14 +58,6 @@ class StorageAccount:
             parts.get("sharedaccesssignature", "").removeprefix("?") or None,
         )
 
-    @property
-    def connection_string(self) -> str | None:
-        """What Azure's own clients understand; none without a key or signature."""
-        where = f"BlobEndpoint={self.endpoint};AccountName={self.name}"
-        if self.key:
-            return f"{where};AccountKey={self.key}"
-        return f"{where};SharedAccessSignature={self.sas}" if self.sas else None
-
 
 def _parts(text: str) -> dict[str, str]:
     """The settings by lower-case name; values may hold ``=`` themselves."""
@@ -73,6 +65,11 @@ def _parts(text: str) -> dict[str, str]:
     if not pairs or not all(separator and value for _, separator, value in pairs):
         raise ConnectionStringError("it is not a list of Name=value separated by ';'")
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _suffix_in(endpoint: str) -> str | None:
+    """The cloud in https://NAME.blob.SUFFIX."""
+    return (urlsplit(endpoint).hostname or "").partition(".blob.")[2] or None
 
 
 def _name_in(endpoint: str) -> str | None:

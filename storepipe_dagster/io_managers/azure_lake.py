@@ -2,62 +2,75 @@
 
 Here are the three spellings of a location: ``az://container/path`` for fsspec, delta-rs and DuckDB,
 ``abfss://container@account.dfs.core.windows.net/path`` for Spark, and the blob's own name for
-uploads.
+uploads. dagster-azure's own resource makes the same clients, but without a say in their retries; it
+keeps the compute logs (``production/dagster.yaml``).
 """
 
-import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import IO, Any
 
+import duckdb
 import tenacity
 from adlfs import AzureBlobFileSystem
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
-from azure.identity.aio import DefaultAzureCredential
-from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, ExponentialRetry
+from azure.identity import AzureCliCredential, DefaultAzureCredential
+from azure.identity.aio import DefaultAzureCredential as AsyncDefaultAzureCredential
+from azure.storage.blob import (
+    BlobBlock,
+    BlobClient,
+    BlobServiceClient,
+    ContainerClient,
+    ExponentialRetry,
+)
 from azure.storage.blob import aio as blob_aio
-from dagster_azure.blob import AzureBlobStorageDefaultCredential, AzureBlobStorageResource
+from deltalake.exceptions import DeltaError
+from pyspark.errors import PySparkException
 
-from storepipe_dagster.errors import UserError
+from storepipe_dagster.io_managers.azure_errors import LakeUnreachableError, code_of, explain
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.storage_account import PUBLIC_SUFFIX, StorageAccount
 
 CONTAINERS = ("raw", "trusted", "refined")
 BLOCK = 8 * 2**20
 UPLOAD_TRIES = 5
-FORBIDDEN = 403
-# 1, 2, 4, 8, 16 s between tries; the library's own waits begin at 15 s.
-RETRIES: dict[str, Any] = {
-    "retry_policy": ExponentialRetry(initial_backoff=0, increment_base=2, retry_total=6),
-    "connection_timeout": 10,
-    "read_timeout": 60,
+RETRIES = 5
+RETRYING: dict[str, Any] = {
+    # 0.5, 2, 4, 8 and 16 s, a second more or less; the library's own waits begin at 15 s.
+    "initial_backoff": 0,
+    "increment_base": 2,
+    "random_jitter_range": 1,
+    **{f"retry_{kind}": RETRIES for kind in ("total", "connect", "read", "status")},
 }
-CREDENTIAL_VARIABLES = ("AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT")
-
-
-class LakeUnreachableError(UserError):
-    """The storage account cannot be used; the message says why and what to do."""
+PATIENT: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
+IMPATIENT: dict[str, Any] = {
+    "connection_timeout": 5,
+    "read_timeout": 5,
+    "retry_policy": ExponentialRetry(retry_total=0),
+}
+# What fails when the account does, besides Azure's own clients.
+ENGINES = (OSError, DeltaError, PySparkException, duckdb.Error)
 
 
 class AzureFiles(AzureBlobFileSystem):  # type: ignore[misc]
-    """fsspec's Azure filesystem, with our patience."""
+    """fsspec's Azure filesystem on a client of ours: our retries, and our account only."""
+
+    def __init__(self, account: StorageAccount, **options: Any) -> None:
+        self.account = account
+        super().__init__(account.name, anon=True, **options)
 
     def do_connect(self) -> None:
-        """Connect as the parent does, with retries that do not begin at 15 seconds."""
-        super().do_connect()
-        if self.connection_string:
-            self.service_client = blob_aio.BlobServiceClient.from_connection_string(
-                self.connection_string, **_async_retries()
-            )
-        else:
-            self.service_client = blob_aio.BlobServiceClient(
-                f"https://{self.account_host}", credential=self.credential, **_async_retries()
-            )
+        """Connect; the parent would look for another account in the environment."""
+        self.service_client = blob_aio.BlobServiceClient(
+            self.account.endpoint,
+            credential=_secret(self.account) or AsyncDefaultAzureCredential(),
+            retry_policy=blob_aio.ExponentialRetry(**RETRYING),
+            **PATIENT,
+        )
 
 
 class AzureLake(Lake):
@@ -80,34 +93,25 @@ class AzureLake(Lake):
         """Azure's client, once the containers are there; raises ``LakeUnreachableError``."""
         client = connect(self.account)
         try:
-            for container in CONTAINERS:
-                _create_if_absent(client, container)
+            make_containers(client)
         except AzureError as error:
             raise LakeUnreachableError(explain(error, self.account)) from None
         return client
 
     @cached_property
-    def files(self) -> Any:
+    def files(self) -> AzureFiles:
         """The filesystem of the account."""
         self.client  # noqa: B018  # the containers are made
-        options = {"use_listings_cache": False, "skip_instance_cache": True}
-        if text := self.account.connection_string:
-            return AzureFiles(self.account.name, connection_string=text, **options)
-        return AzureFiles(
-            self.account.name,
-            credential=DefaultAzureCredential(),
-            account_host=self.account.endpoint.removeprefix("https://"),
-            **options,
-        )
+        return AzureFiles(self.account, use_listings_cache=False, skip_instance_cache=True)
 
     @cached_property
     def storage_options(self) -> dict[str, str]:
         """How object_store, in delta-rs and in Sail, opens the account.
 
-        Without a key or signature it looks for an identity itself, as Azure's credential does: a
-        service principal or workload identity in the environment, a managed identity, az login.
+        Without a key or signature it looks for an identity itself, much as Azure's credential does:
+        a service principal or workload identity in the environment, then a managed identity.
         """
-        self.client  # noqa: B018  # the containers are made
+        credential = self.client.credential
         account = self.account
         options = {
             "azure_storage_account_name": account.name,
@@ -119,20 +123,37 @@ class AzureLake(Lake):
             options["azure_storage_account_key"] = account.key
         elif account.sas:
             options["azure_storage_sas_token"] = account.sas
-        elif _logged_in_by_cli():
+        elif isinstance(getattr(credential, "_successful_credential", None), AzureCliCredential):
             options["azure_use_azure_cli"] = "true"
         return options
 
     def spark_path(self, path: str) -> str:
         """The same place as Spark spells it, here and on Databricks."""
-        container, _, rest = path.removeprefix("az://").partition("/")
-        return f"abfss://{container}@{self.account.name}.dfs.{self.spark_suffix}/{rest}"
+        container, name = _split(path)
+        return f"abfss://{container}@{self.account.name}.dfs.{self.spark_suffix}/{name}"
+
+    def _all_in(self, folder: str) -> list[str]:
+        return [f"az://{path}" for path in super()._all_in(folder)]
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn failures of the account into ``LakeUnreachableError``."""
+        try:
+            yield
+        except AzureError as error:
+            raise LakeUnreachableError(explain(error, self.account)) from None
+        except ENGINES:
+            # Theirs tell little, "Generic MicrosoftAzure error" maybe: ask the account itself.
+            try:
+                make_containers(connect(self.account, **IMPATIENT))
+            except AzureError as error:
+                raise LakeUnreachableError(explain(error, self.account)) from None
+            raise
 
     @contextmanager
     def write(self, path: str) -> Iterator[IO[bytes]]:
         """Open a file for writing that is uploaded, and seen, only once it is whole."""
-        container, _, name = path.removeprefix("az://").partition("/")
-        blob = self.client.get_blob_client(container, name)
+        blob = self.client.get_blob_client(*_split(path))
         with tempfile.TemporaryFile() as file:
             yield file
             _upload(file, blob)
@@ -140,35 +161,43 @@ class AzureLake(Lake):
 
 def connect(account: StorageAccount, **options: Any) -> BlobServiceClient:
     """Azure's client for an account; nothing is sent yet."""
-    options = RETRIES | options
-    if text := account.connection_string:
-        return BlobServiceClient.from_connection_string(text, **options)
-    azure = AzureBlobStorageResource(
-        account_url=account.endpoint, credential=AzureBlobStorageDefaultCredential()
-    )
-    return BlobServiceClient(account.endpoint, credential=azure._raw_credential(), **options)  # noqa: SLF001
+    patient = PATIENT | {"retry_policy": ExponentialRetry(**RETRYING)}
+    credential = _secret(account) or DefaultAzureCredential()
+    return BlobServiceClient(account.endpoint, credential=credential, **(patient | options))
 
 
-def explain(error: AzureError, account: StorageAccount) -> str:
-    """What is wrong with the account; no secret."""
-    code = _code(error) if isinstance(error, HttpResponseError) else ""
-    return (
-        f"{account.endpoint} cannot be used: {code or type(error).__name__}. "
-        "Check the address, the key or identity and its rights, and the network."
-    )
+def make_containers(client: BlobServiceClient) -> None:
+    """Make the lake's containers if they are absent; raises ``AzureError``."""
+    for name in CONTAINERS:
+        container = client.get_container_client(name)
+        try:
+            if not _seems_there(container):
+                container.create_container()
+        except ResourceExistsError as error:
+            if code_of(error) != "ContainerAlreadyExists":  # another process was quicker
+                raise
 
 
-def _create_if_absent(client: BlobServiceClient, name: str) -> None:
-    container = client.get_container_client(name)
+def _seems_there(container: ContainerClient) -> bool:
     try:
-        if not container.exists():
-            container.create_container()
-    except ResourceExistsError:
-        return  # another process was quicker
+        return bool(container.exists())
     except HttpResponseError as error:
-        # A signature for blobs alone may not look at containers; it may still work in them.
-        if error.status_code != FORBIDDEN or _code(error) != "AuthorizationPermissionMismatch":
+        # Who has rights on blobs alone may not look at containers, and can still work in them.
+        if code_of(error) != "AuthorizationPermissionMismatch":
             raise
+        return True
+
+
+def _secret(account: StorageAccount) -> AzureNamedKeyCredential | AzureSasCredential | None:
+    if account.key:
+        return AzureNamedKeyCredential(account.name, account.key)
+    return AzureSasCredential(account.sas) if account.sas else None
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The container, and the blob's name in it."""
+    container, _, name = path.removeprefix("az://").partition("/")
+    return container, name
 
 
 def _upload(file: IO[bytes], blob: BlobClient) -> None:
@@ -200,20 +229,4 @@ def _upload(file: IO[bytes], blob: BlobClient) -> None:
 
 
 def _lost_its_blocks(error: BaseException) -> bool:
-    return isinstance(error, HttpResponseError) and _code(error) == "InvalidBlockList"
-
-
-def _code(error: HttpResponseError) -> str:
-    return str(getattr(error, "error_code", None) or "")
-
-
-def _async_retries() -> dict[str, Any]:
-    policy = blob_aio.ExponentialRetry(initial_backoff=0, increment_base=2, retry_total=6)
-    return RETRIES | {"retry_policy": policy}
-
-
-def _logged_in_by_cli() -> bool:
-    """Whether az login is what there is."""
-    folder = Path(os.environ.get("AZURE_CONFIG_DIR", "~/.azure")).expanduser()
-    others = any(name in os.environ for name in CREDENTIAL_VARIABLES)
-    return not others and bool(shutil.which("az")) and (folder / "azureProfile.json").exists()
+    return isinstance(error, HttpResponseError) and code_of(error) == "InvalidBlockList"

@@ -5,7 +5,7 @@ capture in which too many did is ``<capture time>.refused.json``, which nothing 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from storepipe_dagster.captures import Capture
-from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, partition_column
+from storepipe_dagster.io_managers.lake import (
+    Lake,
+    MissingUpstreamError,
+    explained,
+    partition_column,
+)
 from storepipe_dagster.times import capture_stamp
 
 ACCEPTED = ".json"
@@ -40,12 +45,14 @@ class CurrentCaptures:
     """The newest capture of each partition, read one at a time as they are iterated over."""
 
     paths: Mapping[str | None, str]
-    files: Any
+    lake: Lake
 
     def __iter__(self) -> Iterator[CapturedRecords]:
         """Read the captures in the order of their days."""
         for day, path in self.paths.items():
-            yield CapturedRecords(day, json.loads(self.files.cat_file(path)))
+            with self.lake.explained():
+                text = self.lake.files.cat_file(path)
+            yield CapturedRecords(day, json.loads(text))
 
 
 class CaptureFilesIOManager(dg.ConfigurableIOManager):
@@ -58,13 +65,15 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
     lake: dg.ResourceDependency[Lake]
     pyspark: dg.ResourceDependency[LazyPySparkResource]
 
+    @explained
     def handle_output(self, context: dg.OutputContext, obj: Capture) -> None:
         """Write one file per partition asked for, the rejected records first."""
         column = partition_column(context)
         partitions = context.asset_partition_keys if column else [None]
+        taken = self.lake.paths_by_day(context.asset_key, column, partitions)
         for partition in partitions:
-            folder = self._folder(context.asset_key, column, partition)
-            name = self._free_path(folder, obj).removesuffix(ACCEPTED)
+            folder = self.lake.day_path(context.asset_key, column, partition)
+            name = _free_name(folder, obj, taken[partition])
             path = name + (REFUSED if obj.refused else ACCEPTED)
             if obj.rejected.counts[partition]:
                 self._write(name + REJECTED, obj.rejected.texts(partition))
@@ -79,20 +88,21 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
                 partition_key=partition,
             )
 
+    @explained
     def load_input(self, context: dg.InputContext) -> CurrentCaptures | DataFrame:
         """Read what ``handle_output`` wrote; raises ``MissingUpstreamError``."""
         if context.dagster_type.typing_type is DataFrame:
             return self._history(context.asset_key)
         column = partition_column(context)
         days = context.asset_partition_keys if column else [None]
-        newest = {day: self._newest(context.asset_key, column, day) for day in days}
-        current = {day: path for day, path in newest.items() if path is not None}
+        newest = self._newest(context.asset_key, column, days)
+        current = {day: path for day, path in newest.items() if path}
         if missing := newest.keys() - current.keys():
             raise MissingUpstreamError(context.asset_key, sorted(day for day in missing if day))
-        return CurrentCaptures(current, self.lake.files)
+        return CurrentCaptures(current, self.lake)
 
     def _history(self, key: dg.AssetKey) -> DataFrame:
-        if not self._newest(key, None, None):
+        if not self._newest(key, None, [None])[None]:
             raise MissingUpstreamError(key)
         files: DataFrame = (
             self.pyspark.spark_session.read.format("binaryFile")
@@ -105,23 +115,14 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
             F.col("content").cast("string").alias("content"),
         )
 
-    def _folder(self, key: dg.AssetKey, column: str | None, day: str | None) -> str:
-        return self.lake.day_path(key, column, day) if column and day else self.lake.path(key)
-
-    def _free_path(self, folder: str, capture: Capture) -> str:
-        """A path that no earlier capture has, however close in time."""
-        time = capture.captured_at
-        while self.lake.files.exists(path := f"{folder}/{capture_stamp(time)}.json"):
-            time += timedelta(microseconds=1)
-        return path
-
-    def _newest(self, key: dg.AssetKey, column: str | None, day: str | None) -> str | None:
-        folder = self._folder(key, column, day)
-        if not self.lake.files.exists(folder):
-            return None
-        names = (path.rsplit("/", 1)[-1] for path in self.lake.files.ls(folder, detail=False))
-        newest = max((name for name in names if name.endswith(CURRENT)), default=None)
-        return newest and f"{folder}/{newest}"
+    def _newest(
+        self, key: dg.AssetKey, column: str | None, days: Sequence[str | None]
+    ) -> dict[str | None, str]:
+        """The path of the current capture by day; empty where there is none."""
+        return {
+            day: max((path for path in paths if path.endswith(CURRENT)), default="")
+            for day, paths in self.lake.paths_by_day(key, column, days).items()
+        }
 
     def _write(self, path: str, texts: Iterable[str]) -> None:
         with self.lake.write(path) as file:
@@ -130,3 +131,11 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
                 file.write(separator + text.encode())
                 separator = b",\n"
             file.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
+
+
+def _free_name(folder: str, capture: Capture, taken: Sequence[str]) -> str:
+    """A path, without its ending, that no earlier capture has, however close in time."""
+    time = capture.captured_at
+    while f"{(name := f'{folder}/{capture_stamp(time)}')}{ACCEPTED}" in taken:
+        time += timedelta(microseconds=1)
+    return name

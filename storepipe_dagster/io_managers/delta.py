@@ -22,7 +22,12 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from storepipe_dagster.asset_metadata import COLUMN_SCHEMA, preview
-from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, partition_column
+from storepipe_dagster.io_managers.lake import (
+    Lake,
+    MissingUpstreamError,
+    explained,
+    partition_column,
+)
 
 PREVIEW_ROWS = 5
 COMMIT_TRIES = 6
@@ -44,6 +49,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     lake: dg.ResourceDependency[Lake]
     pyspark: dg.ResourceDependency[LazyPySparkResource]
 
+    @explained
     def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
         """Replace the days asked for, or the table; other days and versions are not touched."""
         path, options = self.lake.path(context.asset_key), self.lake.storage_options
@@ -76,6 +82,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
                     _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
         self._describe(context, path, contract, column, days)
 
+    @explained
     def load_input(self, context: dg.InputContext) -> DataFrame | pa.Table:
         """Read the days that the step is about, or the table; raises ``MissingUpstreamError``.
 

@@ -5,16 +5,18 @@ File formats live in the modules beside this one. Key = ``zone/…/table``, so a
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from typing import IO, Any
+from functools import cached_property, wraps
+from typing import IO, Any, ParamSpec, TypeVar
 
 import dagster as dg
 import fsspec
 
 from storepipe_dagster.errors import UserError
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
 PARQUET_FILE = "data.parquet"
 PARTITION_COLUMN = "partition_expr"  # Dagster's name for it in an asset's metadata
 
@@ -64,9 +66,31 @@ class Lake(dg.ConfigurableResource[Any]):
         """Where an asset is kept, or a part of it."""
         return "/".join([self.root, *key.path, *rest])
 
-    def day_path(self, key: dg.AssetKey, column: str, day: str, *rest: str) -> str:
-        """Where one day of a partitioned asset is kept."""
-        return self.path(key, f"{column}={day}", *rest)
+    def day_path(self, key: dg.AssetKey, column: str | None, day: str | None, *rest: str) -> str:
+        """Where one day of a partitioned asset is kept; without a day, the asset."""
+        return self.path(key, f"{column}={day}", *rest) if column and day else self.path(key, *rest)
+
+    def paths_by_day(
+        self, key: dg.AssetKey, column: str | None, days: Sequence[str | None]
+    ) -> dict[str | None, list[str]]:
+        """The files that stand in the folder of each day; one listing for all of them."""
+        folders = {self.day_path(key, column, day): day for day in days}
+        found: dict[str | None, list[str]] = {day: [] for day in days}
+        for path in self._all_in(self.path(key) if len(folders) > 1 else next(iter(folders))):
+            folder = path.rpartition("/")[0]
+            if folder in folders:
+                found[folders[folder]].append(path)
+        return found
+
+    def _all_in(self, folder: str) -> list[str]:
+        """The files in a folder and below; none if it is not there."""
+        found: list[str] = self.files.find(folder)
+        return found
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """A place for what uses the lake: here a lake elsewhere tells what is wrong with it."""
+        yield
 
     @contextmanager
     def write(self, path: str) -> Iterator[IO[bytes]]:
@@ -82,6 +106,18 @@ class Lake(dg.ConfigurableResource[Any]):
             if self.files.exists(unfinished):
                 self.files.rm_file(unfinished)
             raise
+
+
+def explained(method: Callable[P, Result]) -> Callable[P, Result]:
+    """Let the lake of an IO manager explain what fails in a method of it."""
+
+    @wraps(method)
+    def explaining(*arguments: P.args, **options: P.kwargs) -> Result:
+        manager: Any = arguments[0]
+        with manager.lake.explained():
+            return method(*arguments, **options)
+
+    return explaining
 
 
 def partition_column(context: dg.InputContext | dg.OutputContext) -> str | None:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError
+from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, explained
 
 FILE = "index.html"
 
@@ -12,6 +12,7 @@ class PageIOManager(dg.ConfigurableIOManager):
 
     lake: dg.ResourceDependency[Lake]
 
+    @explained
     def handle_output(self, context: dg.OutputContext, obj: str) -> None:
         """Write the page."""
         path = self.lake.path(context.asset_key, FILE)
@@ -20,10 +21,11 @@ class PageIOManager(dg.ConfigurableIOManager):
             file.write(page)
         context.add_output_metadata({"path": dg.MetadataValue.path(path), "size_bytes": len(page)})
 
+    @explained
     def load_input(self, context: dg.InputContext) -> str:
         """Read the page; raises ``MissingUpstreamError``."""
-        path = self.lake.path(context.asset_key, FILE)
-        if not self.lake.files.exists(path):
-            raise MissingUpstreamError(context.asset_key)
-        text: str = self.lake.files.cat_file(path).decode()
-        return text
+        try:
+            page: bytes = self.lake.files.cat_file(self.lake.path(context.asset_key, FILE))
+        except FileNotFoundError:
+            raise MissingUpstreamError(context.asset_key) from None
+        return page.decode()

@@ -13,6 +13,7 @@ from storepipe_dagster.io_managers.lake import (
     PARQUET_FILE,
     Lake,
     MissingUpstreamError,
+    explained,
     partition_column,
 )
 
@@ -27,6 +28,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     lake: dg.ResourceDependency[Lake]
     pyspark: dg.ResourceDependency[LazyPySparkResource]
 
+    @explained
     def handle_output(self, context: dg.OutputContext, obj: pa.RecordBatchReader) -> None:
         """Write one file per day asked for, an empty one where there are no rows."""
         column = partition_column(context)
@@ -35,19 +37,18 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         current = next(batches, None)
         for day in sorted(days, key=str):
             rows = 0
-            path = self._path(context.asset_key, column, day)
-            with (
-                self.lake.write(path) as file,
-                pq.ParquetWriter(file, obj.schema, compression="zstd") as writer,
-            ):
-                while current and current[0] == day:
-                    writer.write_batch(current[1])
-                    rows += current[1].num_rows
-                    current = next(batches, None)
+            path = self.lake.day_path(context.asset_key, column, day, PARQUET_FILE)
+            with self.lake.write(path) as file:
+                with pq.ParquetWriter(file, obj.schema, compression="zstd") as writer:
+                    while current and current[0] == day:
+                        writer.write_batch(current[1])
+                        rows += current[1].num_rows
+                        current = next(batches, None)
+                size = file.tell()
             context.step_context.add_asset_metadata(
                 metadata={
                     "dagster/row_count": rows,
-                    "size_bytes": self.lake.files.size(path),
+                    "size_bytes": size,
                     "path": dg.MetadataValue.path(path),
                 },
                 asset_key=context.asset_key,
@@ -59,23 +60,22 @@ class ParquetIOManager(dg.ConfigurableIOManager):
                 f"rows of {current[0]} come again."
             )
 
+    @explained
     def load_input(self, context: dg.InputContext) -> DataFrame:
         """Read the table or the days asked for; raises ``MissingUpstreamError``."""
         column = partition_column(context)
         days: Sequence[str | None] = context.asset_partition_keys if column else [None]
-        paths = {day: self._path(context.asset_key, column, day) for day in days}
+        paths = {
+            day: self.lake.day_path(context.asset_key, column, day, PARQUET_FILE) for day in days
+        }
+        there = self.lake.paths_by_day(context.asset_key, column, days)
         # Sail would take a file that is not there for an empty table without columns.
-        if missing := [day for day, path in paths.items() if not self.lake.files.exists(path)]:
+        if missing := [day for day, path in paths.items() if path not in there[day]]:
             raise MissingUpstreamError(context.asset_key, [day for day in missing if day])
         table: DataFrame = self.pyspark.spark_session.read.parquet(
             *(self.lake.spark_path(path) for path in paths.values())
         )
         return table
-
-    def _path(self, key: dg.AssetKey, column: str | None, day: str | None) -> str:
-        if column and day:
-            return self.lake.day_path(key, column, day, PARQUET_FILE)
-        return self.lake.path(key, PARQUET_FILE)
 
 
 def _batches_by_day(
