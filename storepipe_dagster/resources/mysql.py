@@ -85,6 +85,7 @@ class MySqlDatabase(Database):
         return sa.create_engine(
             "mysql+pymysql://",
             creator=lambda: BulkConnection(**arguments, local_infile=True),
+            paramstyle="format",  # rows are plain tuples
             hide_parameters=True,
             # Writers of neighbouring days would lock the gap between their days otherwise.
             isolation_level="READ COMMITTED",
@@ -187,7 +188,7 @@ class MySqlDatabase(Database):
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_passing),
             stop=tenacity.stop_after_attempt(TRIES),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=16, jitter=0.2),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=16, jitter=0.2),
             before_sleep=self._tell,
             reraise=True,
         )(work)

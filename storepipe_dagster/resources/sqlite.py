@@ -1,5 +1,6 @@
 """The database of a laptop: one SQLite file."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
+import tenacity
 from sqlalchemy.dialects import sqlite
 
 from storepipe_dagster.resources.database import (
@@ -22,6 +24,7 @@ from storepipe_dagster.resources.database import (
 )
 
 ROWS_PER_BATCH = 64 * 1024
+SECONDS_TO_WAIT = 60
 
 
 class SqliteDatabase(Database):
@@ -104,7 +107,14 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
     return pa.array(values, pa.string()).cast(field.type)
 
 
+# Of several processes that switch a new file to WAL at once, SQLite turns some away unwaited.
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(sqlite3.OperationalError),
+    stop=tenacity.stop_after_delay(SECONDS_TO_WAIT),
+    wait=tenacity.wait_random(0, 0.1),
+    reraise=True,
+)
 def _prepare(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA busy_timeout=60000")
+    connection.execute(f"PRAGMA busy_timeout={SECONDS_TO_WAIT * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")

@@ -1,4 +1,4 @@
-"""Tests of `storepipe_dagster.resources.database` on SQLite files, and its SQL for MySQL."""
+"""Tests of `storepipe_dagster.resources.database` on SQLite files and on real servers."""
 
 import threading
 from datetime import date, datetime, timezone
@@ -7,20 +7,53 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
-from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS, PRODUCTS, USERS
+from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS, METADATA, PRODUCTS, USERS
 from storepipe_dagster.layers.relational import schemas
-from storepipe_dagster.resources import database as module
-from storepipe_dagster.resources.database import Database, DatabaseError
+from storepipe_dagster.resources import mysql_bulk, sqlite
+from storepipe_dagster.resources.database import DatabaseError
+from storepipe_dagster.resources.mysql import MySqlDatabase
+from storepipe_dagster.resources.sqlite import SqliteDatabase
+from storepipe_dagster_tests.servers.mariadb import LEAST
 
 DAY, NEXT_DAY = "2020-03-02", "2020-03-03"
 CART_KEY = ["cart_date", "cart_id", "occurrence"]
 
 
+def of_server(given):
+    """The resource for a database on a server of the tests."""
+    return MySqlDatabase(
+        host=given.host,
+        port=given.port,
+        user=given.user,
+        password=given.password,
+        database=given.database,
+    )
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def another(request, tmp_path):
+    """Makes one more resource, as another process has it, for the one database of the test."""
+    if request.param == "sqlite":
+        return lambda: SqliteDatabase(path=str(tmp_path / "new folder" / "store.db"))
+    given = request.getfixturevalue(request.param).create_database(grants=LEAST)
+    return lambda: of_server(given)
+
+
 @pytest.fixture
-def database(tmp_path):
-    return Database(url=f"sqlite:///{tmp_path / 'new folder' / 'store.db'}")
+def database(another):
+    return another()
+
+
+@pytest.fixture
+def batches_of(monkeypatch):
+    """Sets how many rows are read at a time."""
+
+    def set_size(rows):
+        monkeypatch.setattr(sqlite, "ROWS_PER_BATCH", rows)
+        monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", rows)
+
+    return set_size
 
 
 def product(product_id=1, price="9.90", title="Hat"):
@@ -94,13 +127,13 @@ def test_of_one_key_given_twice_the_last_row_stays(database):
 
 def test_a_failing_upsert_changes_nothing(database):
     database.upsert(PRODUCTS, [product(1, "1.00")])
-    with pytest.raises(sa.exc.IntegrityError):
+    with pytest.raises(DatabaseError):
         database.upsert(PRODUCTS, [product(1, "2.00"), product(2, title=None)])
     assert [row["unit_price"] for row in read_products(database)] == [Decimal("1.00")]
 
 
 def test_an_error_shows_no_values(database):
-    with pytest.raises(sa.exc.IntegrityError) as caught:
+    with pytest.raises(DatabaseError) as caught:
         database.upsert(PRODUCTS, [product(title=None, price="hunter2")])
     assert "hunter2" not in str(caught.value)
 
@@ -137,14 +170,14 @@ def test_a_day_can_become_empty(database):
 )
 def test_an_error_in_the_second_table_leaves_the_old_day_in_both(database, bad_items):
     replace(database, DAY, [cart(cart_id=1)], [item(cart_id=1)])
-    with pytest.raises(sa.exc.DBAPIError):
+    with pytest.raises(DatabaseError):
         replace(database, DAY, [cart(cart_id=2)], bad_items)
     assert read_carts(database) == [(DAY, 1)]
     assert read_items(database) == [(DAY, 1, 2)]
 
 
-def test_a_reader_in_the_middle_of_a_day_sees_it_as_it_was(database, monkeypatch):
-    monkeypatch.setattr(module, "ROWS_PER_BATCH", 1)
+def test_a_reader_in_the_middle_of_a_day_sees_it_as_it_was(database, batches_of):
+    batches_of(1)
     replace(database, DAY, [cart(cart_id=1), cart(cart_id=2)], [])
     reader = database.read("carts", schemas.CARTS, CART_KEY)
     reader.read_next_batch()
@@ -152,18 +185,17 @@ def test_a_reader_in_the_middle_of_a_day_sees_it_as_it_was(database, monkeypatch
     assert reader.read_next_batch().column("cart_id").to_pylist() == [2]
 
 
-def test_writers_of_different_days_lose_nothing_even_when_they_create_the_tables(tmp_path):
-    url = f"sqlite:///{tmp_path / 'store.db'}"
+def test_writers_of_different_days_lose_nothing_even_when_they_create_the_tables(another):
     days = [f"2020-03-{number:02}" for number in range(1, 9)]
     start, errors = threading.Barrier(len(days)), []
 
     def write(day):
-        database = Database(url=url)
+        database = another()
         start.wait()
         try:
             for _ in range(5):
                 replace(database, day, [cart(day)], [item(day), item(day, line=2)])
-        except sa.exc.SQLAlchemyError as error:
+        except DatabaseError as error:
             errors.append(error)
 
     threads = [threading.Thread(target=write, args=(day,)) for day in days]
@@ -173,8 +205,8 @@ def test_writers_of_different_days_lose_nothing_even_when_they_create_the_tables
         thread.join()
 
     assert errors == []
-    assert read_carts(Database(url=url)) == [(day, 1) for day in days]
-    assert Database(url=url).count("cart_items") == 16
+    assert read_carts(another()) == [(day, 1) for day in days]
+    assert another().count("cart_items") == 16
 
 
 def test_writers_that_share_one_database_lose_nothing(database):
@@ -261,28 +293,12 @@ def test_a_day_without_rows_keeps_its_schema(database):
     assert reader.read_all().num_rows == 0
 
 
-def test_rows_are_read_in_batches(database, monkeypatch):
-    monkeypatch.setattr(module, "ROWS_PER_BATCH", 3)
+def test_rows_are_read_in_batches(database, batches_of):
+    batches_of(3)
     database.upsert(PRODUCTS, [product(number) for number in range(8)])
     reader = database.read("products", schemas.PRODUCTS, ["product_id"])
     batches = [batch.column("product_id").to_pylist() for batch in reader]
     assert batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
-
-
-def test_reading_fetches_no_more_than_the_batches_asked_for(database, monkeypatch):
-    fetched = []
-    fetch = sa.CursorResult.fetchmany
-
-    def watched(self, size):
-        fetched.append(size)
-        return fetch(self, size)
-
-    monkeypatch.setattr(module, "ROWS_PER_BATCH", 2)
-    database.upsert(PRODUCTS, [product(number) for number in range(100)])
-    monkeypatch.setattr(sa.CursorResult, "fetchmany", watched)
-    reader = database.read("products", schemas.PRODUCTS, ["product_id"])
-    reader.read_next_batch()
-    assert fetched == [2]
 
 
 def test_only_the_columns_of_the_schema_are_read(database):
@@ -293,7 +309,7 @@ def test_only_the_columns_of_the_schema_are_read(database):
 
 
 def test_a_table_that_is_not_there_is_an_error_with_its_remedy(database):
-    message = r"^products cannot be read from the database: no such table: products\. Material"
+    message = r"^products cannot be read from the database: .* Materialise the assets under mysql/"
     with pytest.raises(DatabaseError, match=message):
         database.read("products", schemas.PRODUCTS, ["product_id"]).read_all()
     with pytest.raises(DatabaseError, match=message):
@@ -308,19 +324,55 @@ def test_rows_are_counted_in_all_or_in_some_days(database):
     assert database.count("carts", ("cart_date", ["2020-04-01"])) == 0
 
 
-# --- MySQL ----------------------------------------------------------------------------------
+# --- a table that is there ------------------------------------------------------------------
 
 
-def test_mysql_updates_a_known_row_and_never_replaces_it():
-    sql = str(module._upsert(PRODUCTS, mysql.dialect()).compile(dialect=mysql.dialect()))
-    assert sql.startswith("INSERT INTO products (product_id, product_title, category, unit_price")
-    assert "ON DUPLICATE KEY UPDATE product_title = VALUES(product_title), category" in sql
-    assert "product_id = VALUES" not in sql
-    assert sql.count("%s") == len(PRODUCTS.columns)
-
-
-def test_mysql_replaces_a_day_of_one_table_by_its_date():
-    of_day = sa.literal_column("cart_date") == DAY
-    assert str(sa.delete(CARTS).where(of_day).compile(dialect=mysql.dialect())) == (
-        "DELETE FROM carts WHERE cart_date = %s"
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("id INTEGER PRIMARY KEY", "it lacks product_id"),
+        ("note VARCHAR(9), {}", "it has note besides"),
+    ],
+)
+def test_a_differing_table_of_the_same_name_is_refused_and_not_touched(database, columns, told):
+    ours = ", ".join(
+        f"{c.name} {c.type.compile(database.engine.dialect)} {'' if c.nullable else 'NOT NULL'}"
+        for c in PRODUCTS.columns
     )
+    with database.engine.begin() as connection:
+        table = columns.format(f"{ours}, PRIMARY KEY (product_id)")
+        connection.execute(sa.text(f"CREATE TABLE products ({table})"))
+    before = sa.inspect(database.engine).get_columns("products")
+    with pytest.raises(DatabaseError, match=rf"holds a table products that is not ours.*{told}"):
+        database.upsert(PRODUCTS, [product()])
+    assert str(sa.inspect(database.engine).get_columns("products")) == str(before)
+    with database.engine.begin() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM products")) == 0
+
+
+def test_a_table_that_differs_in_a_type_or_in_its_key_is_refused(database):
+    with database.engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE cart_items (cart_date DATE NOT NULL, cart_id INTEGER NOT NULL, "
+                "occurrence INTEGER NOT NULL, line_number INTEGER NOT NULL, product_id BIGINT, "
+                "quantity INTEGER NOT NULL, PRIMARY KEY (cart_id, cart_date))"
+            )
+        )
+    with pytest.raises(DatabaseError) as caught:
+        replace(database, DAY, [], [])
+    for told in (
+        "cart_id is INTEGER NOT NULL, not BIGINT NOT NULL",
+        "quantity is INTEGER NOT NULL, not INTEGER;",
+        "its primary key is (cart_id, cart_date), not (cart_date, cart_id, occurrence, line_num",
+        "It was not touched",
+    ):
+        assert told in str(caught.value)
+
+
+def test_the_tables_that_we_make_are_taken_for_ours_the_next_time(another):
+    METADATA.create_all(another().engine)
+    replace(another(), DAY, [cart()], [item()])
+    another().upsert(USERS, [(1, *[None] * 11)])
+    another().upsert(PRODUCTS, [product()])
+    assert read_carts(another()) == [(DAY, 1)]
