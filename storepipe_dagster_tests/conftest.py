@@ -20,8 +20,11 @@ from storepipe_dagster_tests.servers.fixtures import (  # noqa: E402
     authority,  # noqa: F401
     azure_account,  # noqa: F401
     azurite,  # noqa: F401
+    database_server,  # noqa: F401
     mariadb,  # noqa: F401
     mariadb_database,  # noqa: F401
+    mysql,  # noqa: F401
+    mysql_database,  # noqa: F401
 )
 from storepipe_dagster_tests.spark import classic_spark, sail, spark  # noqa: E402, F401
 

@@ -7,6 +7,7 @@ import pytest
 from storepipe_dagster_tests.servers.azurite import Azurite
 from storepipe_dagster_tests.servers.certificates import Authority
 from storepipe_dagster_tests.servers.mariadb import Database, MariaDb
+from storepipe_dagster_tests.servers.mysql import MySql
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +27,25 @@ def mariadb(authority: Authority) -> Iterator[MariaDb]:
 def mariadb_database(mariadb: MariaDb) -> Database:
     """An empty database on MariaDB, with a user of its own who may do all in it."""
     return mariadb.create_database()
+
+
+@pytest.fixture(scope="session")
+def mysql(authority: Authority) -> Iterator[MySql]:
+    """A MySQL server that all tests share; who kills it starts it again."""
+    with MySql(authority.issue()) as server:
+        yield server
+
+
+@pytest.fixture
+def mysql_database(mysql: MySql) -> Database:
+    """An empty database on MySQL, with a user of its own who may do all in it."""
+    return mysql.create_database()
+
+
+@pytest.fixture(scope="session", params=["mariadb", "mysql"])
+def database_server(request: pytest.FixtureRequest) -> MariaDb:
+    """Run the test once on each server."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ class ServerError(RuntimeError):
 
 
 class Server:
-    """Use it in a `with` block, which starts it, and stops it and removes its folder at the end."""
+    """Use it in a `with` block, which starts it, and ends it and removes its folder at the end."""
 
     name: ClassVar[str]
 
@@ -51,7 +51,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, or start it again on the same port and data; returns when it answers."""
-        if self._process is not None:
+        if self.running:
             raise ServerError(f"{self.name} runs already")
         if not self.log.exists():
             self.prepare()
@@ -109,10 +109,8 @@ class Server:
         return self
 
     def __exit__(self, *_) -> None:
-        try:
-            self.stop()
-        finally:
-            shutil.rmtree(self.folder)
+        self.kill()  # nothing in it is worth keeping
+        shutil.rmtree(self.folder)
 
 
 def free_port() -> int:

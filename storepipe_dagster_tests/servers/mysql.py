@@ -1,0 +1,27 @@
+"""A private MySQL server: what it does otherwise than MariaDB."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from storepipe_dagster_tests.servers.mariadb import MariaDb, as_root, run_to_the_end
+
+
+class MySql(MariaDb):
+    """A MySQL server with its own defaults; its users log in with caching_sha2_password."""
+
+    name = "mysql"
+    server_program = "mysqld"
+    identified = "IDENTIFIED WITH caching_sha2_password BY"
+
+    def make_data(self) -> None:
+        run_to_the_end(
+            self.program,
+            "--no-defaults",
+            "--initialize-insecure",
+            f"--datadir={self.data}",
+            *as_root(),
+        )
+
+    def command(self) -> Sequence[str | Path]:
+        # Debian's build wants folders of the whole machine for these two.
+        return [*super().command(), "--mysqlx=OFF", "--secure-file-priv=NULL"]

@@ -1,0 +1,227 @@
+"""The servers of the tests: they start, serve, die, and come back with their data."""
+
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pymysql
+import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import BlobServiceClient
+
+from storepipe_dagster_tests.servers.azurite import Azurite, access_token
+from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
+from storepipe_dagster_tests.servers.process import ServerError, free_port
+
+TOP = Path(__file__).parents[2]
+SERVE_UNTIL_KILLED = """
+import sys, time
+from storepipe_dagster_tests.servers.mariadb import MariaDb
+with MariaDb() as server:
+    print(server._process.pid, server.folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def connect(database, **options):
+    return pymysql.connect(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=database.password,
+        database=database.database,
+        autocommit=True,
+        **options,
+    )
+
+
+def ask(database, sql, **options):
+    with connect(database, **options) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+def test_what_was_committed_outlives_a_kill(database_server):
+    database = database_server.create_database()
+    ask(database, "CREATE TABLE kept (id INT)")
+    ask(database, "INSERT INTO kept VALUES (1), (2)")
+    open_connection = connect(database)
+    open_connection.begin()
+    open_connection.query("INSERT INTO kept VALUES (3)")
+    database_server.kill()
+    assert not database_server.running
+    with pytest.raises(pymysql.OperationalError, match="Can't connect"):
+        connect(database)
+    database_server.start()
+    assert ask(database, "SELECT id FROM kept ORDER BY id") == ((1,), (2,))
+
+
+def test_each_database_has_a_user_of_its_own(database_server):
+    mine, theirs = database_server.create_database(), database_server.create_database()
+    ask(theirs, "CREATE TABLE secret (id INT)")
+    with pytest.raises(pymysql.OperationalError, match="denied"):
+        ask(mine, f"SELECT * FROM {theirs.database}.secret")
+    assert mine.password not in repr(mine)
+
+
+def test_the_least_grants_allow_no_drop(database_server):
+    database = database_server.create_database(grants=LEAST)
+    ask(database, "CREATE TABLE kept (id INT)")
+    with pytest.raises(pymysql.OperationalError, match="DROP command denied"):
+        ask(database, "DROP TABLE kept")
+
+
+def test_local_files_are_taken(database_server):
+    assert database_server.execute("SELECT @@local_infile, @@innodb_flush_log_at_trx_commit") == (
+        (1, 1),
+    )
+
+
+def test_the_certificate_vouches_for_this_machine(database_server, authority):
+    database = database_server.create_database(require_tls=True)
+    verified = {"ssl_ca": str(authority.path), "ssl_verify_cert": True, "ssl_verify_identity": True}
+    ((_, cipher),) = ask(database, "SHOW STATUS LIKE 'Ssl_cipher'", **verified)
+    assert cipher
+    with pytest.raises(pymysql.OperationalError, match="Access denied"):
+        connect(database, ssl_disabled=True)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expired", "told"),
+    [
+        ([], True, "certificate has expired"),
+        (["store.invalid"], False, "not valid for '127.0.0.1'"),
+    ],
+)
+def test_a_bad_certificate_is_refused(authority, hosts, expired, told):
+    with MariaDb(authority.issue(*hosts, expired=expired)) as server:
+        database = server.create_database()
+        context = ssl.create_default_context(cafile=authority.path)
+        with pytest.raises(pymysql.OperationalError, match=told):
+            connect(database, ssl=context)
+
+
+def test_mysql_users_log_in_with_caching_sha2_password(mysql, mysql_database):
+    plugin = mysql.execute("SELECT plugin FROM mysql.user WHERE user = %s", [mysql_database.user])
+    assert plugin == (("caching_sha2_password",),)
+    # Without TLS the password travels encrypted by the server's RSA key.
+    assert ask(mysql_database, "SELECT 1", ssl_disabled=True) == ((1,),)
+
+
+def test_mariadb_comes_up_with_its_own_character_set(mariadb):
+    assert mariadb.execute("SELECT @@global.character_set_server") == (("latin1",),)
+
+
+def test_a_stopped_azurite_keeps_its_blobs():
+    with Azurite() as azurite:
+        lake = BlobServiceClient.from_connection_string(azurite.new_account().connection_string)
+        lake.create_container("raw").upload_blob("carts.json", b"[]")
+        azurite.stop()
+        azurite.start()
+        assert lake.get_blob_client("raw", "carts.json").download_blob().readall() == b"[]"
+
+
+def test_a_killed_azurite_serves_again_on_its_port():
+    with Azurite() as azurite:
+        azurite.kill()
+        azurite.start()
+        lake = BlobServiceClient.from_connection_string(azurite.connection_string)
+        lake.create_container("raw")
+        assert [container.name for container in lake.list_containers()] == ["raw"]
+
+
+def test_each_azure_account_starts_empty(azurite, azure_account):
+    lake = BlobServiceClient.from_connection_string(azure_account)
+    lake.create_container("raw")
+    other = azurite.new_account()
+    fresh = BlobServiceClient.from_connection_string(other.connection_string)
+    assert list(fresh.list_containers()) == []
+    assert other.key not in repr(other)
+
+
+def test_azurite_refuses_a_wrong_key(azurite):
+    account, other = azurite.new_account(), azurite.new_account()
+    with pytest.raises(HttpResponseError, match="AuthorizationFailure"):
+        BlobServiceClient(account.endpoint, credential=other.key).get_account_information()
+
+
+class Login:
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def get_token(self, *_, **__):
+        return AccessToken(access_token(seconds=self.seconds), int(time.time()) + 3600)
+
+
+def test_azurite_takes_access_tokens_over_https(authority):
+    with Azurite(authority.issue()) as azurite:
+        account = azurite.new_account()
+        options = {"connection_verify": str(authority.path), "retry_total": 0}
+        lake = BlobServiceClient(account.endpoint, credential=Login(3600), **options)
+        lake.create_container("raw")
+        assert [container.name for container in lake.list_containers()] == ["raw"]
+        late = BlobServiceClient(account.endpoint, credential=Login(-30), **options)
+        with pytest.raises(HttpResponseError, match="Lifetime validation failed"):
+            late.create_container("trusted")
+
+
+def test_two_servers_do_not_meet(mariadb, azurite):
+    with MariaDb() as other_mariadb, Azurite() as other_azurite:
+        ports = {server.port for server in (mariadb, azurite, other_mariadb, other_azurite)}
+        assert len(ports) == 4
+        other_mariadb.create_database("only_here")
+        assert mariadb.execute("SHOW DATABASES LIKE 'only_here'") == ()
+
+
+def test_the_folder_of_a_server_is_removed_with_it():
+    with MariaDb() as server:
+        assert server.data.is_dir()
+    assert not server.folder.exists()
+
+
+def test_a_server_that_cannot_start_shows_its_log():
+    server = MariaDb(None, "--no-such-option")
+    with pytest.raises(ServerError, match="unknown option '--no-such-option'"), server:
+        pass
+    assert not server.folder.exists()
+
+
+def test_a_server_is_not_started_twice(mariadb):
+    with pytest.raises(ServerError, match="runs already"):
+        mariadb.start()
+
+
+def test_a_server_started_by_a_thread_outlives_the_thread():
+    with MariaDb() as server:
+        server.kill()
+        thread = threading.Thread(target=server.start)
+        thread.start()
+        thread.join()
+        time.sleep(0.2)
+        assert server.execute("SELECT 1") == ((1,),)
+
+
+def test_no_server_outlives_a_killed_test_run():
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE_UNTIL_KILLED], cwd=TOP, stdout=subprocess.PIPE, text=True
+    ) as run:
+        pid, folder = run.stdout.readline().split()
+        assert psutil.Process(int(pid)).name() == "mariadbd"
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(int(pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(int(pid))
+    subprocess.run(["rm", "-r", folder], check=True)
+
+
+def test_a_free_port_is_below_those_of_outgoing_connections():
+    first, _ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    assert 1024 < free_port() < int(first)
