@@ -12,12 +12,13 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from storepipe_dagster.doctor import TroubleError
+from storepipe_dagster.doctor import SECONDS, TroubleError
 from storepipe_dagster.io_managers.azure_errors import code_of, explain
 from storepipe_dagster.io_managers.azure_lake import CONTAINERS, IMPATIENT, connect
 from storepipe_dagster.settings import Settings
 from storepipe_dagster.storage_account import StorageAccount
 
+QUICK = IMPATIENT | {"connection_timeout": SECONDS, "read_timeout": SECONDS}
 ABSENT_BLOB = "storepipe-doctor-looks-for-this"
 MISSING_RIGHT = {
     "AuthorizationFailure",
@@ -36,7 +37,7 @@ def check(settings: Settings) -> str:
         else StorageAccount.named(str(settings.azure_storage_account_name))
     )
     try:
-        with connect(account, **IMPATIENT) as client:
+        with connect(account, **QUICK) as client:
             absent = [name for name in CONTAINERS if not _may_be_used(client, name)]
     except AzureError as error:
         raise TroubleError(explain(error, account)) from None

@@ -1,0 +1,479 @@
+"""Tests of `storepipe_dagster.doctor.mysql` on real servers."""
+
+import contextlib
+import dataclasses
+import socket
+import threading
+
+import pymysql
+import pytest
+
+from storepipe_dagster.doctor import TroubleError, mysql
+from storepipe_dagster.layers.mysql.schemas import METADATA
+from storepipe_dagster.resources.mysql_errors import explain, is_passing
+from storepipe_dagster.settings import Settings
+from storepipe_dagster_tests.servers.certificates import Authority
+from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
+
+RIGHTS = LEAST.split(", ")
+
+
+def settings_of(database, **others):
+    values = {name.lower(): value for name, value in database.environment().items()}
+    return Settings(_env_file=None, dagster_deployment="azure", **{**values, **others})
+
+
+def trouble(database, **others):
+    """What the doctor finds wrong; never with the password in it."""
+    with pytest.raises(TroubleError) as caught:
+        mysql.check(settings_of(database, **others))
+    told = str(caught.value)
+    assert database.password not in told
+    assert "hunter2" not in told
+    return told
+
+
+def make_tables(mariadb, database):
+    for table in METADATA.sorted_tables:
+        columns = ", ".join(f"`{column.name}` INT NOT NULL" for column in table.columns)
+        mariadb.execute(f"CREATE TABLE `{database.database}`.`{table.name}` ({columns})")
+
+
+@contextlib.contextmanager
+def variable(mariadb, name, value):
+    """Set a variable of the server for all, and set it back."""
+    ((before,),) = mariadb.execute(f"SELECT @@global.{name}")
+    mariadb.execute(f"SET GLOBAL {name} = %s", [value])
+    try:
+        yield
+    finally:
+        mariadb.execute(f"SET GLOBAL {name} = %s", [before])
+
+
+@contextlib.contextmanager
+def saying(words, *, hang_up=True):
+    """A server that says the same to everybody; gives its port."""
+    clients = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet():
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    client.sendall(words)
+                    if hang_up:
+                        client.close()
+                    clients.append(client)
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for client in clients:
+            client.close()
+
+
+# --- well -----------------------------------------------------------------------------------
+
+
+def test_a_user_with_the_least_rights_is_well(mariadb, authority):
+    database = mariadb.create_database(grants=LEAST)
+
+    told = mysql.check(settings_of(database, mysql_ssl_ca=authority.path))
+
+    assert told.startswith(f"MySQL at 127.0.0.1:{database.port} (MariaDB 1")
+    assert ", TLSv1.3, LOAD DATA LOCAL)" in told
+    assert "clock" not in told
+
+
+def test_nothing_is_made_in_the_database(mariadb, mariadb_database):
+    mysql.check(settings_of(mariadb_database))
+
+    assert mariadb.execute(f"SHOW TABLES FROM `{mariadb_database.database}`") == ()
+
+
+def test_the_rows_stay_as_they_are(mariadb, mariadb_database):
+    make_tables(mariadb, mariadb_database)
+    products = f"`{mariadb_database.database}`.products"
+    mariadb.execute(f"INSERT INTO {products} SELECT 1, 2, 3, 4, 5, 6, 7, 8")
+
+    mysql.check(settings_of(mariadb_database))
+
+    assert mariadb.execute(f"SELECT * FROM {products}") == ((1, 2, 3, 4, 5, 6, 7, 8),)
+
+
+def test_tls_without_an_authority_is_told_as_not_verified(mariadb_database):
+    told = mysql.check(settings_of(mariadb_database))
+
+    assert "TLSv1.3 but MYSQL_SSL_CA is unset: not verified" in told
+
+
+def test_a_server_without_load_data_local_is_well_and_told(mariadb, mariadb_database):
+    with variable(mariadb, "local_infile", 0):
+        assert "no LOAD DATA LOCAL)" in mysql.check(settings_of(mariadb_database))
+
+
+def test_a_clock_that_is_far_off_is_told(mariadb, mariadb_database):
+    with variable(mariadb, "init_connect", "SET timestamp = UNIX_TIMESTAMP() + 7200"):
+        told = mysql.check(settings_of(mariadb_database))
+
+    assert told.endswith("its clock is 120 minutes ahead of this machine's: check both")
+
+
+# --- login ----------------------------------------------------------------------------------
+
+
+def test_a_wrong_password(mariadb_database):
+    told = trouble(mariadb_database, mysql_password="hunter2")
+
+    assert told == (
+        f"MySQL at 127.0.0.1:{mariadb_database.port} refuses the password of "
+        f"{mariadb_database.user!r}, or has no such user for this machine. "
+        "Check MYSQL_USER and MYSQL_PASSWORD."
+    )
+
+
+def test_an_unknown_user(mariadb_database):
+    assert "refuses the password of 'stranger'" in trouble(mariadb_database, mysql_user="stranger")
+
+
+def test_a_locked_account(mariadb, mariadb_database):
+    mariadb.execute(f"ALTER USER '{mariadb_database.user}' ACCOUNT LOCK")
+
+    assert "has locked the account" in trouble(mariadb_database)
+
+
+def test_an_expired_password(mariadb, mariadb_database):
+    mariadb.execute(f"ALTER USER '{mariadb_database.user}' PASSWORD EXPIRE")
+
+    with variable(mariadb, "disconnect_on_expired_password", 1):
+        assert "has expired" in trouble(mariadb_database)
+
+
+def test_too_many_connections_of_a_user(mariadb, mariadb_database):
+    mariadb.execute(f"ALTER USER '{mariadb_database.user}' WITH MAX_USER_CONNECTIONS 1")
+    settings = settings_of(mariadb_database)
+
+    with pymysql.connect(
+        host="127.0.0.1",
+        port=settings.mysql_port,
+        user=settings.mysql_user,
+        password=mariadb_database.password.encode(),
+    ):
+        assert "allows" in (told := trouble(mariadb_database))
+    assert "no more" in told
+
+
+def test_a_password_with_any_letters(mariadb, mariadb_database):
+    password = "pässwörd-€-Ω"
+    mariadb.execute(f"ALTER USER '{mariadb_database.user}' IDENTIFIED BY '{password}'")
+
+    assert "MariaDB" in mysql.check(settings_of(mariadb_database, mysql_password=password))
+
+
+def test_a_login_that_needs_cryptography(mariadb_database, monkeypatch):
+    monkeypatch.setattr(pymysql._auth, "_have_cryptography", False)
+    hello = (
+        b"\x0a8.4.0\0" + bytes(4) + b"saltsalt\0"  # protocol, version, connection, salt
+        # what it can, its letters, its state, the length and the rest of the salt
+        + b"\x00\xa2" + b"\x2d" + bytes(2) + b"\x08\x00" + b"\x15" + bytes(10) + b"salt" * 3 + b"\0"
+        + b"caching_sha2_password\0"
+    )  # fmt: skip
+    packets = [hello, b"\x01\x04", b"\x01-----BEGIN PUBLIC KEY-----"]
+    numbers = [0, 2, 4]
+    framed = [
+        len(packet).to_bytes(3, "little") + bytes([number]) + packet
+        for number, packet in zip(numbers, packets, strict=True)
+    ]
+    with saying(b"".join(framed), hang_up=False) as port:
+        told = trouble(mariadb_database, mysql_port=port)
+
+    assert "needs the Python package cryptography" in told
+    assert "make install" in told
+
+
+# --- database and rights --------------------------------------------------------------------
+
+
+def test_a_missing_database(mariadb, mariadb_database):
+    mariadb.execute(f"GRANT ALL ON *.* TO '{mariadb_database.user}'")
+
+    told = trouble(mariadb_database, mysql_database="nowhere")
+
+    assert "has no database 'nowhere'" in told
+    assert "CREATE DATABASE `nowhere` CHARACTER SET utf8mb4" in told
+
+
+def test_a_database_of_others(mariadb, mariadb_database):
+    other = mariadb.create_database()
+
+    told = trouble(mariadb_database, mysql_database=other.database)
+
+    assert f"has no database {other.database!r} that {mariadb_database.user!r} may use" in told
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE" in told
+
+
+@pytest.mark.parametrize("missing", RIGHTS)
+@pytest.mark.parametrize("made", [True, False], ids=["with tables", "without tables"])
+def test_each_missing_right_is_named(mariadb, missing, made):
+    others = ", ".join(right for right in RIGHTS if right != missing)
+    database = mariadb.create_database(grants=others)
+    if made:
+        make_tables(mariadb, database)
+
+    told = trouble(database)
+
+    for table in ("products", "users", "carts", "cart_items"):
+        assert f"{missing} on {table}" in told
+    assert not any(f"{right} on" in told for right in others.split(", "))
+    assert f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{database.database}`.*" in told
+
+
+def test_a_read_only_server(mariadb, mariadb_database):
+    make_tables(mariadb, mariadb_database)
+
+    with variable(mariadb, "read_only", 1):
+        assert "is read-only. Check that MYSQL_HOST is the primary" in trouble(mariadb_database)
+
+
+def test_a_read_only_server_without_tables(mariadb, mariadb_database):
+    with variable(mariadb, "read_only", 1):
+        assert "is read-only" in trouble(mariadb_database)
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("5.7.44-log", "MySQL 5.7.44"), ("10.5.2-MariaDB", "MariaDB 10.5.2")],
+)
+def test_a_server_that_is_too_old(version, told):
+    with MariaDb(None, f"--version={version}") as server:
+        database = server.create_database()
+
+        assert f" is {told}, which is too old. Use MySQL 8.0 or MariaDB 10.6" in trouble(database)
+
+
+# --- network --------------------------------------------------------------------------------
+
+
+def test_an_unknown_host(mariadb_database):
+    told = trouble(mariadb_database, mysql_host="db.invalid")
+
+    assert "'db.invalid'" in told
+    assert "MYSQL_HOST" in told
+
+
+def test_a_refused_connection(mariadb_database, nobody):
+    told = trouble(mariadb_database, mysql_port=nobody)
+
+    assert told == (
+        f"MySQL at 127.0.0.1:{nobody} cannot be reached: nobody listens there. "
+        "Check MYSQL_HOST and MYSQL_PORT, and that the server runs."
+    )
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    monkeypatch.setattr(mysql, "SECONDS", 0.3)
+
+
+def test_a_black_hole(mariadb_database, black_hole, hurried):
+    told = trouble(mariadb_database, mysql_port=black_hole)
+
+    assert "cannot be reached: no answer" in told
+    assert "firewall" in told
+
+
+def test_a_server_that_says_nothing(mariadb_database, silent, hurried):
+    told = trouble(mariadb_database, mysql_port=silent)
+
+    assert "took the connection and then did not answer in time" in told
+    assert "MYSQL_PORT" in told
+
+
+@pytest.mark.parametrize(
+    "words", [b"SSH-2.0-OpenSSH_9.2p1\r\n", b"220 mail ESMTP\r\n", b"HTTP/1.1 400 Bad Request\r\n"]
+)
+def test_a_server_of_something_else(mariadb_database, words):
+    with saying(words) as port:
+        told = trouble(mariadb_database, mysql_port=port)
+
+    assert f"What answers instead of MySQL at 127.0.0.1:{port} is something else" in told
+
+
+def test_a_server_that_hangs_up(mariadb_database):
+    with saying(b"") as port:
+        assert "has closed the connection" in trouble(mariadb_database, mysql_port=port)
+
+
+# --- TLS ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def certificate(mariadb, new):
+    """Let the server show another certificate."""
+    before = mariadb.certificate
+    settings = ("ssl_cert", "certificate"), ("ssl_key", "key"), ("ssl_ca", "authority")
+
+    def use(files):
+        # The paths are fixed while it runs, what stands in them is not.
+        for _, name in settings:
+            getattr(before, name).write_bytes(files[name])
+        mariadb.execute("FLUSH SSL")
+
+    old = {name: getattr(before, name).read_bytes() for _, name in settings}
+    use({name: getattr(new, name).read_bytes() for _, name in settings})
+    try:
+        yield
+    finally:
+        use(old)
+
+
+def test_a_certificate_of_another_authority(mariadb_database, tmp_path):
+    told = trouble(mariadb_database, mysql_ssl_ca=Authority(tmp_path).path)
+
+    assert told.startswith(
+        f"The certificate of MySQL at 127.0.0.1:{mariadb_database.port} is of an"
+    )
+    assert "Set MYSQL_SSL_CA to that authority's file" in told
+
+
+def test_a_certificate_of_another_host(mariadb, mariadb_database, authority):
+    ca = authority.path.read_bytes()
+    with certificate(mariadb, authority.issue("db.example")):
+        told = trouble(mariadb_database, mysql_ssl_ca=authority.path)
+        named = trouble(mariadb_database, mysql_ssl_ca=authority.path, mysql_host="localhost")
+
+    assert authority.path.read_bytes() == ca
+    assert "is for another address. Set MYSQL_HOST and MYSQL_PORT" in told
+    assert "is for another host name. Set MYSQL_HOST" in named
+
+
+def test_an_expired_certificate(mariadb, mariadb_database, authority):
+    with certificate(mariadb, authority.issue(expired=True)):
+        told = trouble(mariadb_database, mysql_ssl_ca=authority.path)
+
+    assert "has expired. Renew it there" in told
+
+
+def test_a_server_without_tls(authority):
+    with MariaDb(None, "--skip-ssl") as server:
+        database = server.create_database(grants=LEAST)
+
+        assert "offers no TLS, which MYSQL_SSL_CA asks for" in trouble(
+            database, mysql_ssl_ca=authority.path
+        )
+        assert "no TLS, LOAD DATA LOCAL)" in mysql.check(settings_of(database))
+
+
+def test_a_file_of_authorities_that_is_not_there(mariadb_database, tmp_path):
+    told = trouble(mariadb_database, mysql_ssl_ca=tmp_path / "absent.pem")
+
+    assert told.startswith("The file that MYSQL_SSL_CA names cannot be read: No such file")
+
+
+def test_a_file_of_authorities_without_any(mariadb_database, tmp_path):
+    (tmp_path / "ca.pem").write_text("hunter2")
+
+    assert "holds no certificate" in trouble(mariadb_database, mysql_ssl_ca=tmp_path / "ca.pem")
+
+
+# --- errors of transactions, as a real server makes them --------------------------------------
+
+
+def connect(database):
+    arguments = dataclasses.asdict(database)
+    return pymysql.connect(**{**arguments, "password": database.password.encode()})
+
+
+def run(connection, sql):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+def fails(connection, sql, database):
+    with pytest.raises(pymysql.MySQLError) as caught:
+        run(connection, sql)
+    told = explain(caught.value, "db", 3306, database.user, database.database)
+    return told, is_passing(caught.value)
+
+
+@pytest.fixture
+def two(mariadb_database):
+    """Two connections, and a table of two rows that the first has a lock on."""
+    with connect(mariadb_database) as first, connect(mariadb_database) as second:
+        run(first, "CREATE TABLE things (id INT PRIMARY KEY, text VARCHAR(3)) ENGINE=InnoDB")
+        run(first, "INSERT INTO things VALUES (1, 'a'), (2, 'b')")
+        first.commit()
+        run(first, "UPDATE things SET text = 'c' WHERE id = 1")
+        yield first, second
+
+
+def test_a_lock_that_is_held_too_long_passes(two, mariadb_database):
+    run(two[1], "SET innodb_lock_wait_timeout = 1")
+
+    told, passing = fails(two[1], "UPDATE things SET text = 'd' WHERE id = 1", mariadb_database)
+
+    assert "waited too long for a lock" in told
+    assert passing
+
+
+def test_a_deadlock_passes(two, mariadb_database):
+    first, second = two
+    run(second, "UPDATE things SET text = 'd' WHERE id = 2")
+    errors = []
+
+    def close_the_circle():
+        try:
+            run(first, "UPDATE things SET text = 'e' WHERE id = 2")
+        except pymysql.MySQLError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=close_the_circle)
+    thread.start()
+    try:
+        run(second, "UPDATE things SET text = 'e' WHERE id = 1")
+    except pymysql.MySQLError as error:
+        errors.append(error)
+    second.rollback()
+    thread.join()
+
+    assert [error.args[0] for error in errors] == [1213]
+    assert is_passing(errors[0])
+
+
+def test_a_killed_connection_passes(mariadb, two, mariadb_database):
+    mariadb.execute(f"KILL {two[1].thread_id()}")
+
+    told, passing = fails(two[1], "SELECT 1", mariadb_database)
+
+    assert "the connection" in told
+    assert passing
+
+
+def test_a_closed_connection_passes(mariadb_database):
+    connection = connect(mariadb_database)
+    connection.close()
+
+    told, passing = fails(connection, "SELECT 1", mariadb_database)
+
+    assert "closed the connection" in told
+    assert passing
+
+
+@pytest.mark.parametrize(
+    ("sql", "number"),
+    [
+        ("INSERT INTO things VALUES (2, 'hunter2')", "1406"),
+        ("INSERT INTO things VALUES (2, 'z')", "1062"),
+        ("INSERT INTO things VALUES ('hunter2', 'z')", "1366"),
+        ("INSERT 'hunter2' INTO things", "1064"),
+    ],
+)
+def test_an_error_of_the_rows_stays_and_tells_none_of_them(two, mariadb_database, sql, number):
+    told, passing = fails(two[1], sql, mariadb_database)
+
+    assert f"error {number}: " in told
+    assert "hunter2" not in told
+    assert not passing
