@@ -62,13 +62,17 @@ def storepipe() -> None:
 def demo(carts: int, days: int, seed: int) -> None:
     """Run the whole graph on a synthetic shop, with no network."""
     started = time.monotonic()
+    import dagster as dg
+
+    from storepipe_dagster.io_managers import pages
+    from storepipe_dagster.resources import deployments
     from storepipe_dagster.settings import settings
 
-    home, lake = settings().storepipe_home, settings().lake
-    if lake.exists() and not (home / DEMO_SHOP).exists():
+    home, lake = settings().storepipe_home, deployments.open_lake(settings())
+    if not (home / DEMO_SHOP).exists() and not lake.is_empty():
         raise DemoHomeError(
-            f"{home} holds data of another store, which the demo's would mix with. "
-            "Set STOREPIPE_HOME to another folder."
+            f"The lake of {home} holds data of another store, which the demo's would mix with. "
+            "Set STOREPIPE_HOME to another folder; in Azure, name another storage account too."
         )
     home.mkdir(parents=True, exist_ok=True)
     shop = {"carts": carts, "days": days, "seed": seed}
@@ -80,8 +84,9 @@ def demo(carts: int, days: int, seed: int) -> None:
     (home / DEMO_SHOP).write_text(json.dumps(shop))
     with _serve(shop):
         _materialize(FIRST_DEMO_DAY, FIRST_DEMO_DAY + timedelta(days=days - 1), None)
-    click.echo(f"\nThe lake is in {lake}. Look at it:")
-    click.echo(f"  the report      {lake / 'refined' / 'store_report' / 'index.html'}")
+    click.echo(f"\nThe lake is {lake.address}. Look at it:")
+    report = lake.path(dg.AssetKey(["refined", "store_report"]), pages.FILE)
+    click.echo(f"  the report      {report}")
     click.echo('  with SQL        storepipe sql "SELECT * FROM refined.sales_by_category"')
     click.echo(f"  in Dagster      make dev, then http://127.0.0.1:{WEBSERVER_PORT}")
     click.echo(f"Done in {time.monotonic() - started:.1f} s.")
@@ -111,16 +116,16 @@ def sql(query: str, form: str) -> None:
     """Ask the lake with DuckDB SQL: schemas raw_relational, trusted and refined."""
     import duckdb
 
-    from storepipe_dagster.io_managers.lake import Lake
+    from storepipe_dagster.resources import deployments
     from storepipe_dagster.resources.lake_sql import LakeSql
     from storepipe_dagster.settings import settings
 
-    lake = Lake(root=str(settings().lake))
+    lake = deployments.open_lake(settings())
     try:
         with LakeSql(lake=lake).connect() as connection:
             _print(connection, query, form)
     except duckdb.Error as error:
-        hint = "" if settings().lake.exists() else f"\nThe lake {lake.root} is empty: make demo."
+        hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
         raise click.ClickException(f"{error}{hint}") from None
 
 

@@ -76,23 +76,9 @@ class Settings(BaseSettings):
         return url.rstrip("/")
 
     @property
-    def lake(self) -> Path:
-        """The folder that is the lake of the local deployment."""
-        self.expect_local()
-        return self.storepipe_home / "lake"
-
-    @property
     def dagster_home(self) -> Path:
         """The folder in which Dagster keeps the history of runs."""
         return self.storepipe_home / "dagster"
-
-    def expect_local(self) -> None:
-        """Refuse the deployments that are not built yet; raises ``SettingsError``."""
-        if self.dagster_deployment != "local":
-            raise SettingsError(
-                f"DAGSTER_DEPLOYMENT={self.dagster_deployment} is not built yet: only local is. "
-                "Unset it, or set it to local."
-            )
 
     def missing(self) -> list[str]:
         """The variables that the chosen deployment needs and that are unset."""

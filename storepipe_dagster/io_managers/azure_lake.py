@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache
 from typing import IO, Any
 
 import duckdb
@@ -81,30 +81,28 @@ class AzureLake(Lake):
     account_name: str | None = None
     spark_suffix: str = PUBLIC_SUFFIX
 
-    @cached_property
+    @property
     def account(self) -> StorageAccount:
         """The account that the configuration names."""
         if self.connection_string:
             return StorageAccount.from_connection_string(self.connection_string)
         return StorageAccount.named(str(self.account_name))
 
-    @cached_property
+    @property
     def client(self) -> BlobServiceClient:
         """Azure's client, once the containers are there; raises ``LakeUnreachableError``."""
-        client = connect(self.account)
         try:
-            make_containers(client)
+            return _opened(self.account)
         except AzureError as error:
             raise LakeUnreachableError(explain(error, self.account)) from None
-        return client
 
-    @cached_property
+    @property
     def files(self) -> AzureFiles:
-        """The filesystem of the account."""
+        """The filesystem of the account; raises ``LakeUnreachableError``."""
         self.client  # noqa: B018  # the containers are made
-        return AzureFiles(self.account, use_listings_cache=False, skip_instance_cache=True)
+        return _files(self.account)
 
-    @cached_property
+    @property
     def storage_options(self) -> dict[str, str]:
         """How object_store, in delta-rs and in Sail, opens the account.
 
@@ -164,6 +162,19 @@ def connect(account: StorageAccount, **options: Any) -> BlobServiceClient:
     patient = PATIENT | {"retry_policy": ExponentialRetry(**RETRYING)}
     credential = _secret(account) or DefaultAzureCredential()
     return BlobServiceClient(account.endpoint, credential=credential, **(patient | options))
+
+
+@cache
+def _opened(account: StorageAccount) -> BlobServiceClient:
+    """One client per process, its containers made; each resource has a lake of its own."""
+    client = connect(account)
+    make_containers(client)
+    return client
+
+
+@cache
+def _files(account: StorageAccount) -> AzureFiles:
+    return AzureFiles(account, use_listings_cache=False, skip_instance_cache=True)
 
 
 def make_containers(client: BlobServiceClient) -> None:

@@ -7,7 +7,7 @@ File formats live in the modules beside this one. Key = ``zone/…/table``, so a
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, wraps
+from functools import wraps
 from typing import IO, Any, ParamSpec, TypeVar
 
 import dagster as dg
@@ -42,7 +42,12 @@ class Lake(dg.ConfigurableResource[Any]):
 
     root: str
 
-    @cached_property
+    @property
+    def address(self) -> str:
+        """Where the lake is, for people."""
+        return self.root
+
+    @property
     def files(self) -> Any:
         """The fsspec filesystem of the lake."""
         # A listing kept from an earlier step would hide what this run has written since.

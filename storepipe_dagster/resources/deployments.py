@@ -74,6 +74,12 @@ def lake(settings: Settings) -> Lake:
     return AzureLake(connection_string=_secret("AZURE_STORAGE_CONNECTION_STRING", text))
 
 
+def open_lake(settings: Settings) -> Lake:
+    """The lake for use outside of a run."""
+    opened: Lake = lake(settings).process_config_and_initialize()
+    return opened
+
+
 def spark(settings: Settings, storage: Lake) -> LazyPySparkResource:
     """Spark in this process, or at STOREPIPE_SPARK_REMOTE."""
     remote = settings.storepipe_spark_remote
