@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 
+from storepipe_dagster.io_managers.lake import Lake
+
 DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-04")
 DAY_1, DAY_2, DAY_3 = DAYS.get_partition_keys()
 SINGLE_RUN = dg.BackfillPolicy.single_run()
@@ -51,14 +53,16 @@ def metadata_by_day(
     }
 
 
-def kill_in_mid_write(write: Callable[[Connection, str], None], root: str) -> None:
+def kill_in_mid_write(
+    write: Callable[[Connection, Callable[[], Lake]], None], make_lake: Callable[[], Lake]
+) -> None:
     """Run ``write`` in a process of its own, and kill that when it tells that it is writing.
 
     ``write`` sends something through its connection in mid-write and then waits for an answer.
     """
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
-    process = processes.Process(target=write, args=(theirs, root))
+    process = processes.Process(target=write, args=(theirs, make_lake))
     process.start()
     theirs.close()
     try:

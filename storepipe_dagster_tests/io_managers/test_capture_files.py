@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from storepipe_dagster.captures import Capture
 from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager, CurrentCaptures
-from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, Lake, MissingUpstreamError
+from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
@@ -105,28 +105,32 @@ def read_carts(resources, *days):
     return read
 
 
-def test_a_capture_is_a_json_array_of_the_records_as_they_came(resources, root, listing):
+def test_a_capture_is_a_json_array_of_the_records_as_they_came(resources, listing, lake, content):
     made = capture(NOON, [(None, '{"id": 1, "price": 1.10}'), (None, '{"id":2,"title":"é"}')])
 
     result = materialize([products_of(made)], resources)
 
     assert listing() == [f"raw/products/{AT_NOON}.json"]
-    path = root / "raw/products" / f"{AT_NOON}.json"
-    assert path.read_text() == '[\n{"id": 1, "price": 1.10},\n{"id":2,"title":"é"}\n]\n'
+    text = content(f"raw/products/{AT_NOON}.json").decode()
+    assert text == '[\n{"id": 1, "price": 1.10},\n{"id":2,"title":"é"}\n]\n'
     assert metadata_by_day(result, "raw/products") == {
-        None: {"dagster/row_count": 2, "rejected": 0, "path": str(path)}
+        None: {
+            "dagster/row_count": 2,
+            "rejected": 0,
+            "path": f"{lake.root}/raw/products/{AT_NOON}.json",
+        }
     }
     assert read_products(resources) == [(None, [{"id": 1, "price": 1.1}, {"id": 2, "title": "é"}])]
 
 
-def test_a_capture_without_records_is_an_empty_array(resources, root):
+def test_a_capture_without_records_is_an_empty_array(resources, content):
     materialize([products_of(capture(NOON, []))], resources)
 
-    assert (root / "raw/products" / f"{AT_NOON}.json").read_text() == "[]\n"
+    assert content(f"raw/products/{AT_NOON}.json").decode() == "[]\n"
     assert read_products(resources) == [(None, [])]
 
 
-def test_rejected_records_stand_beside_with_their_reasons(resources, root, listing):
+def test_rejected_records_stand_beside_with_their_reasons(resources, listing, content):
     made = capture(NOON, [(None, '{"id": 1}')], [(None, '{"id": "x"}', "id: not a number")])
 
     result = materialize([products_of(made)], resources)
@@ -135,21 +139,21 @@ def test_rejected_records_stand_beside_with_their_reasons(resources, root, listi
         f"raw/products/{AT_NOON}.json",
         f"raw/products/{AT_NOON}.rejected.json",
     ]
-    assert (root / "raw/products" / f"{AT_NOON}.rejected.json").read_text() == (
+    assert content(f"raw/products/{AT_NOON}.rejected.json").decode() == (
         '[\n{"reason": "id: not a number", "record": {"id": "x"}}\n]\n'
     )
     assert metadata_by_day(result, "raw/products")[None]["rejected"] == 1
     assert read_products(resources) == [(None, [{"id": 1}])]
 
 
-def test_a_later_capture_is_the_current_one_and_the_earlier_stays(resources, root, listing):
+def test_a_later_capture_is_the_current_one_and_the_earlier_stays(resources, listing, content):
     materialize([products_of(capture(NOON, [(None, '{"id": 1}')]))], resources)
-    earlier = (root / "raw/products" / f"{AT_NOON}.json").read_text()
+    earlier = content(f"raw/products/{AT_NOON}.json").decode()
 
     materialize([products_of(capture(LATER, [(None, '{"id": 2}')]))], resources)
 
     assert listing() == [f"raw/products/{AT_NOON}.json", f"raw/products/{AT_LATER}.json"]
-    assert (root / "raw/products" / f"{AT_NOON}.json").read_text() == earlier
+    assert content(f"raw/products/{AT_NOON}.json").decode() == earlier
     assert read_products(resources) == [(None, [{"id": 2}])]
 
 
@@ -187,7 +191,7 @@ def test_one_day_is_written_and_read(resources, listing):
     assert read_carts(resources, DAY_2) == [(DAY_2, [{"id": 1}])]
 
 
-def test_a_range_is_one_file_per_day_also_for_days_without_carts(resources, root, listing):
+def test_a_range_is_one_file_per_day_also_for_days_without_carts(resources, listing, lake):
     made = capture(
         NOON,
         [(DAY_3, '{"id": 3}'), (DAY_1, '{"id": 1}'), (DAY_3, '{"id": 4}')],
@@ -208,7 +212,7 @@ def test_a_range_is_one_file_per_day_also_for_days_without_carts(resources, root
         DAY_2: (0, 1),
         DAY_3: (2, 0),
     }
-    assert days[DAY_3]["path"] == str(root / f"raw/carts/cart_date={DAY_3}/{AT_NOON}.json")
+    assert days[DAY_3]["path"] == f"{lake.root}/raw/carts/cart_date={DAY_3}/{AT_NOON}.json"
     assert read_carts(resources, DAY_2, DAY_3) == [(DAY_2, []), (DAY_3, [{"id": 3}, {"id": 4}])]
 
 
@@ -228,10 +232,10 @@ def test_capturing_a_day_again_replaces_what_is_current_of_that_day_only(resourc
     assert read_carts(resources, DAY_1, DAY_2) == [(DAY_1, []), (DAY_2, [{"id": 2}])]
 
 
-def test_a_day_is_read_only_when_it_is_reached(resources, root):
+def test_a_day_is_read_only_when_it_is_reached(resources, lake):
     both = capture(NOON, [(DAY_1, '{"id": 1}'), (DAY_2, '{"id": 2}')])
     materialize([carts_of(both)], resources, DAY_1, DAY_2)
-    (root / f"raw/carts/cart_date={DAY_2}/{AT_NOON}.json").write_text("broken")
+    lake.files.pipe_file(f"{lake.root}/raw/carts/cart_date={DAY_2}/{AT_NOON}.json", b"broken")
     read = []
 
     @dg.asset(
@@ -291,19 +295,19 @@ def test_a_failed_capture_leaves_the_last_one_and_nothing_else(resources, listin
     assert read_products(resources) == [(None, [{"id": 0}])]
 
 
-def write_and_stop(connection, root):
-    lake = Lake(root=root)
+def write_and_stop(connection, make_lake):
+    lake = make_lake()
     manager = CaptureFilesIOManager(lake=lake, pyspark=InProcessSpark(lake=lake))
     made = broken_capture(lambda: stop_here(connection))
     materialize([products_of(made)], {"capture_files": manager})
 
 
-def test_a_killed_capture_is_invisible_and_repaired_by_the_next(resources, root, listing):
+def test_a_killed_capture_is_invisible_and_repaired_by_the_next(resources, listing, make_lake):
     materialize([products_of(capture(NOON, [(None, '{"id": 0}')]))], resources)
 
-    kill_in_mid_write(write_and_stop, str(root))
+    kill_in_mid_write(write_and_stop, make_lake)
 
-    assert len(listing()) == 2  # the killed one's hidden file
+    assert [file for file in listing() if "/." not in file] == [f"raw/products/{AT_NOON}.json"]
     assert read_products(resources) == [(None, [{"id": 0}])]
     assert read_history(resources) == [("2024-01-10 12:00:00.000005", '[\n{"id": 0}\n]\n')]
 

@@ -17,7 +17,7 @@ from pyspark.sql.types import DateType, DecimalType, LongType, StructType, Times
 from storepipe_dagster.asset_metadata import columns_of
 from storepipe_dagster.columns import column
 from storepipe_dagster.io_managers.delta import DeltaIOManager, SchemaMismatchError
-from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, Lake, MissingUpstreamError
+from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
@@ -108,9 +108,16 @@ def read_sales(resources, *days):
 
 
 @pytest.fixture
-def table(root):
+def table(delta_table):
     """The Delta table of the sales, as delta-rs sees it now."""
-    return lambda: deltalake.DeltaTable(str(root / "trusted/sales"))
+    return lambda: delta_table("trusted/sales")
+
+
+@pytest.fixture
+def delta_table(lake):
+    return lambda name: deltalake.DeltaTable(
+        f"{lake.root}/{name}", storage_options=lake.storage_options
+    )
 
 
 def carts_in(table):
@@ -151,7 +158,7 @@ def test_every_reader_reads_the_values_exactly(resources, table, ask):
     assert read(resources, sales_of(), "trusted/sales", DAY_1) == [(DAY_1, 2**40, "1.10", SIX)]
 
 
-def test_a_range_replaces_its_days_and_tells_of_each(resources, root, table):
+def test_a_range_replaces_its_days_and_tells_of_each(resources, table, lake):
     result = materialize([sales_of((DAY_1, 1), (DAY_3, 3), (DAY_3, 4))], resources, DAY_1, DAY_3)
 
     days = metadata_by_day(result, "trusted/sales")
@@ -160,8 +167,8 @@ def test_a_range_replaces_its_days_and_tells_of_each(resources, root, table):
         DAY_2: (0, 0),
         DAY_3: (2, 1),
     }
-    (file,) = (root / f"trusted/sales/sale_date={DAY_3}").glob("*.parquet")
-    assert days[DAY_3]["size_bytes"] == file.stat().st_size
+    (file,) = lake._all_in(f"{lake.root}/trusted/sales/sale_date={DAY_3}")
+    assert days[DAY_3]["size_bytes"] == lake.files.size(file)
     assert days[DAY_2]["size_bytes"] == 0
     assert {told["delta_version"] for told in days.values()} == {table().version()}
     assert read_sales(resources, DAY_1, DAY_2) == [(DAY_1, 1)]
@@ -235,17 +242,17 @@ def test_a_table_that_lost_its_last_rows_is_read_with_its_columns(resources, ask
     assert ask("SELECT sale_date, cart_id, revenue, sold_at FROM trusted.sales") == []
 
 
-def test_a_table_without_days_is_replaced_whole(resources, root, ask):
+def test_a_table_without_days_is_replaced_whole(resources, ask, lake, delta_table):
     materialize([totals_of((DAY_1, 1), (DAY_2, 2))], resources)
 
     result = materialize([totals_of((DAY_3, 3))], resources)
 
-    table = deltalake.DeltaTable(str(root / "refined/totals"))
+    table = delta_table("refined/totals")
     told = metadata_by_day(result, "refined/totals")[None]
     assert carts_in(table) == [3]
     assert (told["dagster/row_count"], told["files"]) == (1, 1)
     assert told["delta_version"] == table.version()
-    assert told["path"] == str(root / "refined/totals")
+    assert told["path"] == f"{lake.root}/refined/totals"
     assert ask("SELECT cart_id FROM refined.totals") == [(3,)]
     assert read(resources, totals_of(), "refined/totals") == [(DAY_3, 3, "1.10", SIX)]
 
@@ -296,13 +303,18 @@ def test_what_differs_from_the_contract_is_named_and_not_written(
 
 
 @pytest.mark.parametrize("days", [[DAY_1], []], ids=["with days", "without days"])
-def test_a_table_of_an_earlier_contract_is_named_and_not_touched(resources, root, days):
+def test_a_table_of_an_earlier_contract_is_named_and_not_touched(
+    resources, days, lake, delta_table
+):
     sales, key = (sales_of, "trusted/sales") if days else (totals_of, "refined/totals")
     earlier = pa.schema(
         [("sale_date", pa.date32()), ("cart_id", pa.int32()), ("price", pa.float64())]
     )
     deltalake.DeltaTable.create(
-        str(root / key), deltalake.Schema.from_arrow(earlier), partition_by=["sale_date"]
+        f"{lake.root}/{key}",
+        deltalake.Schema.from_arrow(earlier),
+        partition_by=["sale_date"],
+        storage_options=lake.storage_options,
     )
 
     with pytest.raises(
@@ -311,7 +323,7 @@ def test_a_table_of_an_earlier_contract_is_named_and_not_touched(resources, root
     ):
         materialize([sales((DAY_1, 1))], resources, *days)
 
-    assert deltalake.DeltaTable(str(root / key)).version() == 0
+    assert delta_table(key).version() == 0
 
 
 @pytest.mark.parametrize("day", [DAY_1, DAY_3, None], ids=["before", "after", "no day"])
@@ -442,20 +454,21 @@ def test_a_failed_write_leaves_the_last_version(resources, table, ask):
     assert sorted(ask("SELECT cart_id FROM trusted.sales")) == [(1,), (2,)]
 
 
-def write_and_stop(connection, root):
-    pyspark = InProcessSpark(lake=Lake(root=""))
-    manager = DeltaIOManager(lake=Lake(root=root), pyspark=pyspark)
+def write_and_stop(connection, make_lake):
+    lake = make_lake()
+    pyspark = InProcessSpark(lake=lake)
+    manager = DeltaIOManager(lake=lake, pyspark=pyspark)
     asset = sales_from(half_of_it(lambda: stop_here(connection)))
     materialize([asset], {"delta": manager, "pyspark": pyspark}, DAY_1, DAY_2)
 
 
 def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
-    resources, root, table, ask
+    resources, table, ask, make_lake
 ):
     materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
     version = table().version()
 
-    kill_in_mid_write(write_and_stop, str(root))
+    kill_in_mid_write(write_and_stop, make_lake)
 
     assert table().version() == version
     assert read_sales(resources) == [(DAY_1, 1), (DAY_2, 2)]
@@ -467,9 +480,9 @@ def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
     assert sorted(ask("SELECT cart_id FROM trusted.sales")) == [(8,), (9,)]
 
 
-def test_data_files_of_a_killed_write_are_not_read(resources, root, ask):
+def test_data_files_of_a_killed_write_are_not_read(resources, ask, lake):
     materialize([sales_of((DAY_1, 1))], resources, DAY_1)
-    (root / f"trusted/sales/sale_date={DAY_1}/part-0.parquet").write_bytes(b"PAR1")
+    lake.files.pipe_file(f"{lake.root}/trusted/sales/sale_date={DAY_1}/part-0.parquet", b"PAR1")
 
     assert read_sales(resources, DAY_1) == [(DAY_1, 1)]
     assert ask("SELECT cart_id FROM trusted.sales") == [(1,)]

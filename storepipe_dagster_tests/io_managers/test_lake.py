@@ -6,6 +6,7 @@ import pytest
 from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError
 from storepipe_dagster_tests.io_managers.small_graph import kill_in_mid_write, stop_here
 
+PAGE = "refined/page"
 CARTS = dg.AssetKey(["raw", "relational", "carts"])
 
 
@@ -20,65 +21,97 @@ def test_a_key_is_a_path_and_a_day_a_folder_in_it():
     )
 
 
-def test_readers_see_the_last_whole_file_until_the_next_is_whole(lake, root, listing):
-    with lake.write(f"{root}/zone/page") as file:
-        file.write(b"first")
+def write(lake, file, data):
+    with lake.write(f"{lake.root}/{file}") as opened:
+        opened.write(data)
 
-    with lake.write(f"{root}/zone/page") as file:
+
+def test_readers_see_the_last_whole_file_until_the_next_is_whole(lake, listing, content):
+    write(lake, PAGE, b"first")
+
+    with lake.write(f"{lake.root}/{PAGE}") as file:
         file.write(b"sec")
         file.flush()
-        assert (root / "zone/page").read_bytes() == b"first"
+        assert content(PAGE) == b"first"
         file.write(b"ond")
 
-    assert (root / "zone/page").read_bytes() == b"second"
-    assert listing() == ["zone/page"]
+    assert content(PAGE) == b"second"
+    assert listing() == [PAGE]
 
 
-def test_a_failed_write_leaves_the_last_file_and_nothing_else(lake, root, listing):
-    with lake.write(f"{root}/zone/page") as file:
-        file.write(b"first")
+def test_a_failed_write_leaves_the_last_file_and_nothing_else(lake, listing, content):
+    write(lake, PAGE, b"first")
 
-    with pytest.raises(UnicodeEncodeError), lake.write(f"{root}/zone/page") as file:
+    with (
+        pytest.raises(UnicodeEncodeError),
+        lake.write(f"{lake.root}/{PAGE}") as file,
+    ):
         file.writelines(text.encode("ascii") for text in ("sec", "ö", "nd"))
 
-    assert (root / "zone/page").read_bytes() == b"first"
-    assert listing() == ["zone/page"]
+    assert content(PAGE) == b"first"
+    assert listing() == [PAGE]
 
 
-def test_a_failed_first_write_leaves_nothing(lake, root, listing):
-    with pytest.raises(ZeroDivisionError), lake.write(f"{root}/zone/page") as file:
+def test_a_failed_first_write_leaves_nothing(lake, listing):
+    with pytest.raises(ZeroDivisionError), lake.write(f"{lake.root}/{PAGE}") as file:
         file.write(b"%d" % (1 // 0))
 
     assert listing() == []
 
 
-def test_a_file_that_was_written_by_now_is_seen_in_a_listing(lake, root):
-    with lake.write(f"{root}/zone/first") as file:
-        file.write(b"1")
-    assert len(lake.files.ls(f"{root}/zone")) == 1
+def test_a_file_that_was_written_by_now_is_seen_in_a_listing(lake, make_lake):
+    write(lake, "refined/first", b"1")
+    assert len(lake.files.ls(f"{lake.root}/refined")) == 1
 
-    (root / "zone/second").write_bytes(b"2")  # another process did
+    write(make_lake(), "refined/second", b"2")  # as another process would
 
-    assert len(lake.files.ls(f"{root}/zone")) == 2
+    assert len(lake.files.ls(f"{lake.root}/refined")) == 2
 
 
-def write_and_stop(connection, root):
-    with Lake(root=root).write(f"{root}/zone/page") as file:
+def test_a_lake_is_empty_until_something_is_captured(lake):
+    assert lake.is_empty()
+    write(lake, "refined/report", b"no capture")
+    assert lake.is_empty()
+
+    write(lake, "raw/products/1.json", b"[]")
+
+    assert not lake.is_empty()
+
+
+def test_files_are_found_by_day_also_where_there_are_none(lake):
+    for file in ("cart_date=1/a", "cart_date=2/b", "cart_date=2/c", "cart_date=2/below/d", "e"):
+        write(lake, f"raw/relational/carts/{file}", b"")
+    folder = f"{lake.root}/raw/relational/carts"
+
+    assert lake.paths_by_day(CARTS, "cart_date", ["2", "3"]) == {
+        "2": [f"{folder}/cart_date=2/b", f"{folder}/cart_date=2/c"],
+        "3": [],
+    }
+    assert lake.paths_by_day(CARTS, "cart_date", ["1"]) == {"1": [f"{folder}/cart_date=1/a"]}
+    assert lake.paths_by_day(CARTS, "cart_date", ["3"]) == {"3": []}
+    assert lake.paths_by_day(CARTS, None, [None]) == {None: [f"{folder}/e"]}
+    assert lake.paths_by_day(dg.AssetKey(["raw", "users"]), None, [None]) == {None: []}
+
+
+def write_and_stop(connection, make_lake):
+    lake = make_lake()
+    with lake.write(f"{lake.root}/{PAGE}") as file:
         file.write(b"second")
         file.flush()
         stop_here(connection)
 
 
-def test_a_killed_write_leaves_the_last_file_and_a_hidden_one(lake, root, listing):
-    with lake.write(f"{root}/zone/page") as file:
-        file.write(b"first")
+def test_a_killed_write_leaves_the_last_file_and_at_most_a_hidden_one(
+    lake, make_lake, listing, content
+):
+    write(lake, PAGE, b"first")
 
-    kill_in_mid_write(write_and_stop, str(root))
+    kill_in_mid_write(write_and_stop, make_lake)
 
-    assert (root / "zone/page").read_bytes() == b"first"
-    hidden, page = listing()
-    assert hidden.startswith("zone/.page.")
-    assert page == "zone/page"
+    assert content(PAGE) == b"first"
+    *hidden, page = listing()
+    assert page == PAGE
+    assert all(file.startswith("refined/.page.") for file in hidden)
 
 
 @pytest.mark.parametrize(

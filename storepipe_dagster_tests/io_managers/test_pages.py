@@ -29,13 +29,13 @@ def read(resources):
     return pages
 
 
-def test_a_page_is_one_utf_8_file_and_is_read_as_written(resources, root, listing):
+def test_a_page_is_one_utf_8_file_and_is_read_as_written(resources, lake, listing, content):
     result = materialize([report_of("<h1>é</h1>")], resources)
 
     assert listing() == [FILE]
-    assert (root / FILE).read_bytes() == "<h1>é</h1>".encode()
+    assert content(FILE) == "<h1>é</h1>".encode()
     assert read(resources) == ["<h1>é</h1>"]
-    assert metadata_by_day(result, KEY) == {None: {"path": str(root / FILE), "size_bytes": 11}}
+    assert metadata_by_day(result, KEY) == {None: {"path": f"{lake.root}/{FILE}", "size_bytes": 11}}
 
 
 def test_a_page_is_replaced_whole(resources, listing):

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -9,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame
 
-from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, Lake, MissingUpstreamError
+from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.io_managers.parquet import ParquetIOManager, RowsOutsideError
 from storepipe_dagster.resources.spark import InProcessSpark
+from storepipe_dagster_tests.io_managers.conftest import only_in_a_folder
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -99,16 +101,18 @@ def read_ids(resources, *days):
     return [row[1] for row in read(resources, "carts", carts_of(), *days)]
 
 
-def ids_in(path):
-    return pq.ParquetFile(path).read().column("cart_id").to_pylist()
+@pytest.fixture
+def ids_in(content):
+    """The ids in a file of the lake."""
+    return lambda file: pq.read_table(pa.BufferReader(content(file)))["cart_id"].to_pylist()
 
 
-def test_the_files_have_the_declared_schema_with_its_metadata(resources, root):
+def test_the_files_have_the_declared_schema_with_its_metadata(resources, content):
     materialize([products_of([batch((DAY_1, 1))])], resources)
     materialize([carts_of(batch((DAY_1, 1)))], resources, DAY_1, DAY_2)
 
     for file in (WHOLE, FILE_1, FILE_2):  # the last one is of a day without rows
-        schema = pq.ParquetFile(root / file).schema_arrow
+        schema = pq.read_schema(pa.BufferReader(content(file)))
         assert schema.equals(SCHEMA)
         assert schema.field("price").metadata[b"personal_data"] == b"true"
         assert schema.field("cart_date").metadata[b"comment"] == b"The day"
@@ -132,20 +136,22 @@ def test_spark_reads_the_values_exactly(resources):
     ]
 
 
-def test_a_table_without_days_is_one_file_replaced_whole(resources, root, listing, ask):
+def test_a_table_without_days_is_one_file_replaced_whole(
+    resources, listing, ask, lake, content, ids_in
+):
     materialize([products_of([batch((DAY_1, 1), (DAY_2, 2)), batch((DAY_1, 3))])], resources)
-    assert ids_in(root / WHOLE) == [1, 2, 3]
+    assert ids_in(WHOLE) == [1, 2, 3]
 
     result = materialize([products_of([batch((DAY_1, 4))])], resources)
 
     assert listing() == [WHOLE]
-    assert ids_in(root / WHOLE) == [4]
+    assert ids_in(WHOLE) == [4]
     assert ask("SELECT cart_id, price FROM raw_relational.products") == [(4, Decimal("1.10"))]
     assert metadata_by_day(result, "raw/relational/products") == {
         None: {
             "dagster/row_count": 1,
-            "size_bytes": (root / WHOLE).stat().st_size,
-            "path": str(root / WHOLE),
+            "size_bytes": len(content(WHOLE)),
+            "path": f"{lake.root}/{WHOLE}",
         }
     }
 
@@ -164,7 +170,7 @@ def test_one_day_is_written_and_read(resources, listing):
     assert read_ids(resources, DAY_2) == [1, 2]
 
 
-def test_batches_are_cut_where_the_day_changes(resources, root, ask):
+def test_batches_are_cut_where_the_day_changes(resources, ask, content, ids_in):
     result = materialize(
         [carts_of(batch((DAY_1, 1)), batch((DAY_1, 2), (DAY_2, 3), (DAY_3, 4)), batch((DAY_3, 5)))],
         resources,
@@ -172,7 +178,7 @@ def test_batches_are_cut_where_the_day_changes(resources, root, ask):
         DAY_3,
     )
 
-    assert [ids_in(root / file) for file in (FILE_1, FILE_2, FILE_3)] == [[1, 2], [3], [4, 5]]
+    assert [ids_in(file) for file in (FILE_1, FILE_2, FILE_3)] == [[1, 2], [3], [4, 5]]
     assert read_ids(resources, DAY_2, DAY_3) == [3, 4, 5]
     assert ask("SELECT cart_date, count(*) FROM raw_relational.carts GROUP BY 1 ORDER BY 1") == [
         (date(2024, 1, 1), 2),
@@ -185,13 +191,13 @@ def test_batches_are_cut_where_the_day_changes(resources, root, ask):
         DAY_2: 1,
         DAY_3: 2,
     }
-    assert days[DAY_2]["size_bytes"] == (root / FILE_2).stat().st_size
+    assert days[DAY_2]["size_bytes"] == len(content(FILE_2))
 
 
-def test_days_without_rows_become_empty_files(resources, root):
+def test_days_without_rows_become_empty_files(resources, ids_in):
     result = materialize([carts_of(batch(), batch((DAY_2, 1)))], resources, DAY_1, DAY_3)
 
-    assert [ids_in(root / file) for file in (FILE_1, FILE_2, FILE_3)] == [[], [1], []]
+    assert [ids_in(file) for file in (FILE_1, FILE_2, FILE_3)] == [[], [1], []]
     assert metadata_by_day(result, "raw/relational/carts")[DAY_3]["dagster/row_count"] == 0
     assert read_ids(resources, DAY_3) == []
 
@@ -202,14 +208,14 @@ def test_an_asset_without_days_reads_all_days(resources):
     assert read_ids(resources) == [1, 3]
 
 
-def test_a_day_made_again_is_the_same_and_others_are_not_touched(resources, root):
+def test_a_day_made_again_is_the_same_and_others_are_not_touched(resources, lake, content):
     materialize([carts_of(batch((DAY_1, 1), (DAY_2, 2)))], resources, DAY_1, DAY_2)
-    first, second = (root / FILE_1).read_bytes(), (root / FILE_2).stat()
+    first, second = content(FILE_1), lake.files.info(f"{lake.root}/{FILE_2}")
 
     materialize([carts_of(batch((DAY_1, 1)))], resources, DAY_1)
 
-    assert (root / FILE_1).read_bytes() == first
-    assert (root / FILE_2).stat() == second
+    assert content(FILE_1) == first
+    assert lake.files.info(f"{lake.root}/{FILE_2}") == second
 
 
 @pytest.mark.parametrize("day", [DAY_1, DAY_3, None], ids=["before", "after", "no day"])
@@ -220,13 +226,13 @@ def test_rows_of_a_day_not_asked_for_are_refused(resources, listing, day):
     assert listing() == []
 
 
-def test_rows_of_a_day_not_asked_for_leave_the_day_being_written_as_it_was(resources, root):
+def test_rows_of_a_day_not_asked_for_leave_the_day_being_written_as_it_was(resources, ids_in):
     materialize([carts_of(batch((DAY_1, 1)))], resources, DAY_1)
 
     with pytest.raises(RowsOutsideError, match=f"^Rows of {DAY_2} came"):
         materialize([carts_of(batch((DAY_1, 7), (DAY_2, 2)))], resources, DAY_1)
 
-    assert ids_in(root / FILE_1) == [1]
+    assert ids_in(FILE_1) == [1]
 
 
 def test_rows_that_are_not_sorted_by_day_are_refused(resources):
@@ -257,7 +263,7 @@ def broken_off(then):
     then()
 
 
-def test_a_failed_write_leaves_the_last_file_and_nothing_else(resources, root, listing):
+def test_a_failed_write_leaves_the_last_file_and_nothing_else(resources, listing, ids_in):
     materialize([products_of([batch((DAY_1, 1))])], resources)
 
     def fail():
@@ -267,21 +273,22 @@ def test_a_failed_write_leaves_the_last_file_and_nothing_else(resources, root, l
         materialize([products_of(broken_off(fail))], resources)
 
     assert listing() == [WHOLE]
-    assert ids_in(root / WHOLE) == [1]
+    assert ids_in(WHOLE) == [1]
 
 
-def write_and_stop(connection, root):
-    manager = ParquetIOManager(lake=Lake(root=root), pyspark=InProcessSpark(lake=Lake(root="")))
+def write_and_stop(connection, make_lake):
+    lake = make_lake()
+    manager = ParquetIOManager(lake=lake, pyspark=InProcessSpark(lake=lake))
     batches = broken_off(lambda: stop_here(connection))
     materialize([products_of(batches)], {"parquet": manager})
 
 
-def test_a_killed_write_is_invisible_and_repaired_by_the_next(resources, root, listing, ask):
+def test_a_killed_write_is_invisible_and_repaired_by_the_next(resources, make_lake, listing, ask):
     materialize([products_of([batch((DAY_1, 1))])], resources)
 
-    kill_in_mid_write(write_and_stop, str(root))
+    kill_in_mid_write(write_and_stop, make_lake)
 
-    assert len(listing()) == 2  # the killed one's hidden file
+    assert [file for file in listing() if "/." not in file] == [WHOLE]
     assert [row[1] for row in read(resources, "products", products_of([]))] == [1]
     assert ask("SELECT cart_id FROM raw_relational.products") == [(1,)]
 
@@ -291,8 +298,9 @@ def test_a_killed_write_is_invisible_and_repaired_by_the_next(resources, root, l
     assert ask("SELECT cart_id FROM raw_relational.products") == [(2,)]
 
 
-def test_a_day_whose_first_write_was_killed_is_not_there(resources, root, ask):
-    folder = root / f"raw/relational/carts/cart_date={DAY_1}"
+@only_in_a_folder
+def test_a_day_whose_first_write_was_killed_is_not_there(resources, lake, ask):
+    folder = Path(lake.root) / f"raw/relational/carts/cart_date={DAY_1}"
     folder.mkdir(parents=True)
     (folder / ".data.parquet.0123").write_bytes(b"PAR1")
 
