@@ -20,11 +20,6 @@ from storepipe_dagster.storage_account import StorageAccount
 
 QUICK = IMPATIENT | {"connection_timeout": SECONDS, "read_timeout": SECONDS}
 ABSENT_BLOB = "storepipe-doctor-looks-for-this"
-MISSING_RIGHT = {
-    "AuthorizationFailure",
-    "AuthorizationPermissionMismatch",
-    "AuthorizationResourceTypeMismatch",
-}
 ABSENT_ETAG = '"0x0"'
 
 
@@ -38,40 +33,35 @@ def check(settings: Settings) -> str:
     )
     try:
         with connect(account, **QUICK) as client:
-            absent = [name for name in CONTAINERS if not _may_be_used(client, name)]
+            absent = [name for name in CONTAINERS if not _may_be_used(client, name, account)]
     except AzureError as error:
         raise TroubleError(explain(error, account)) from None
     if not absent:
         return f"{account.endpoint}: containers {', '.join(CONTAINERS)}"
-    if not _may_make_containers(account):
+    if not _may_make_and_fill(account):
         raise TroubleError(
             f"{account.endpoint} has no container {' or '.join(absent)}, and the signature may not "
-            "make any. Make them, or use a signature with the resource type container (srt) and "
-            "the permission create (sp)."
+            "make and fill any. Use one with the resource types service, container and object "
+            "(srt=sco), and the permissions read, write, delete, list, add and create (sp=rwdlac)."
         )
     return f"{account.endpoint}: the first run makes the containers {', '.join(absent)}"
 
 
-def _may_be_used(client: BlobServiceClient, name: str) -> bool:
+def _may_be_used(client: BlobServiceClient, name: str, account: StorageAccount) -> bool:
     """Whether the container is there; raises when something may not be done in it."""
     container = client.get_container_client(name)
-    return all(_lets_us(container, right) for right in ACTS)
+    return all(_lets_us(container, right, account) for right in ACTS)
 
 
-def _lets_us(container: ContainerClient, right: str) -> bool:
+def _lets_us(container: ContainerClient, right: str, account: StorageAccount) -> bool:
     try:
         ACTS[right](container)
     except (ResourceNotFoundError, ResourceModifiedError) as error:
         # Unless the container is missing, it let us; there was nothing to do it to.
         return code_of(error) != "ContainerNotFound"
     except HttpResponseError as error:
-        if code_of(error) not in MISSING_RIGHT:
-            raise
-        raise TroubleError(
-            f"{container.url.partition('?')[0]} does not let this credential {right} "
-            f"({code_of(error)}). Give it the role Storage Blob Data Contributor, or a signature "
-            "with the permissions read, write, delete, list, add and create."
-        ) from None
+        where = f"to {right} in the container {container.container_name}"
+        raise TroubleError(f"{explain(error, account)} It was asked {where}.") from None
     return True
 
 
@@ -103,10 +93,10 @@ ACTS: dict[str, Callable[[ContainerClient], None]] = {
 }
 
 
-def _may_make_containers(account: StorageAccount) -> bool:
+def _may_make_and_fill(account: StorageAccount) -> bool:
     """What a signature says of itself; keys may, and an identity's roles are not to be seen."""
     if account.key or not account.sas:
         return True
     signed = parse_qs(account.sas)
-    types, permissions = (signed.get(name, [""])[0] for name in ("srt", "sp"))
-    return "c" in types and bool({"c", "w"} & set(permissions))
+    types, permissions = (set(signed.get(name, [""])[0]) for name in ("srt", "sp"))
+    return types >= set("co") and permissions >= set("rwdl")
