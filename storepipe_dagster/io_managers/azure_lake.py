@@ -89,6 +89,11 @@ class AzureLake(Lake):
         return StorageAccount.named(str(self.account_name))
 
     @property
+    def address(self) -> str:
+        """Where the account answers."""
+        return self.account.endpoint
+
+    @property
     def client(self) -> BlobServiceClient:
         """Azure's client, once the containers are there; raises ``LakeUnreachableError``."""
         try:

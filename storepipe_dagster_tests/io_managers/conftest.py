@@ -1,38 +1,19 @@
 """A lake of the test's own, and the IO managers on it."""
 
-from functools import partial
-
 import pytest
 
-from storepipe_dagster.io_managers.azure_lake import CONTAINERS, AzureLake
+from storepipe_dagster.io_managers.azure_lake import CONTAINERS
 from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager
 from storepipe_dagster.io_managers.delta import DeltaIOManager
-from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.io_managers.pages import PageIOManager
 from storepipe_dagster.io_managers.parquet import ParquetIOManager
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.spark import InProcessSpark
-
-
-@pytest.fixture(params=["folder", "azurite"])
-def make_lake(request, tmp_path):
-    """Make an object for the test's lake, in this process or another: a folder, or an account."""
-    if request.param == "folder":
-        return partial(Lake, root=str(tmp_path / "lake"))
-    return partial(AzureLake, connection_string=request.getfixturevalue("azure_account"))
-
-
-only_in_a_folder = pytest.mark.parametrize("make_lake", ["folder"], indirect=True)
-only_on_azure = pytest.mark.parametrize("make_lake", ["azurite"], indirect=True)
+from storepipe_dagster_tests.io_managers.lakes import lake, make_lake  # noqa: F401
 
 
 @pytest.fixture
-def lake(make_lake):
-    return make_lake()
-
-
-@pytest.fixture
-def pyspark(lake, monkeypatch):
+def pyspark(lake, monkeypatch):  # noqa: F811
     for name, value in lake.storage_options.items():
         monkeypatch.setenv(name.upper(), value)  # as it will; taken back after the test
     in_process = InProcessSpark(lake=lake)
@@ -41,7 +22,7 @@ def pyspark(lake, monkeypatch):
 
 
 @pytest.fixture
-def resources(lake, pyspark):
+def resources(lake, pyspark):  # noqa: F811
     return {
         "pyspark": pyspark,
         "capture_files": CaptureFilesIOManager(lake=lake, pyspark=pyspark),
@@ -52,7 +33,7 @@ def resources(lake, pyspark):
 
 
 @pytest.fixture
-def ask(lake):
+def ask(lake):  # noqa: F811
     """The rows of a question in SQL to the lake."""
 
     def rows(query):
@@ -63,7 +44,7 @@ def ask(lake):
 
 
 @pytest.fixture
-def listing(lake):
+def listing(lake):  # noqa: F811
     """The files of the lake, sorted, hidden ones too."""
 
     def files():
@@ -74,6 +55,6 @@ def listing(lake):
 
 
 @pytest.fixture
-def content(lake):
+def content(lake):  # noqa: F811
     """The bytes of a file of the lake."""
     return lambda file: lake.files.cat_file(f"{lake.root}/{file}")

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.io_managers.parquet import ParquetIOManager, RowsOutsideError
 from storepipe_dagster.resources.spark import InProcessSpark
-from storepipe_dagster_tests.io_managers.conftest import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,

@@ -3,6 +3,7 @@
 import json
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -36,36 +37,39 @@ def sale(day, cart_id=1, revenue="1.10"):
     return pa.Table.from_pylist([row], SALES)
 
 
-def write_sales(root, *days):
-    path = root / "trusted" / "sales"
-    path.mkdir(parents=True, exist_ok=True)
+def write_sales(lake, *days):
     for day in days:
-        write_deltalake(path, sale(day), partition_by=["sale_date"], mode="append")
-    return path
+        write_delta(lake, "trusted/sales", sale(day), partition_by=["sale_date"], mode="append")
 
 
-def write_parquet(root, name, rows):
-    path = root / "raw" / "relational" / name / "data.parquet"
-    path.parent.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows), path)
+def write_delta(lake, name, table, **options):
+    path = f"{lake.root}/{name}"
+    if not path.startswith("az:"):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    write_deltalake(path, table, storage_options=lake.storage_options, **options)
 
 
-def lake_at(root):
-    return LakeSql(lake=Lake(root=str(root)))
+def write_parquet(lake, name, rows):
+    with lake.write(f"{lake.root}/raw/relational/{name}/data.parquet") as file:
+        pq.write_table(pa.Table.from_pylist(rows), file)
 
 
-def ask(root, query):
-    with lake_at(root).connect() as lake:
-        return lake.sql(query).fetchall()
+def connect(lake):
+    return LakeSql(lake=lake).connect()
 
 
-def test_the_three_schemas_have_one_view_per_table(tmp_path):
-    write_parquet(tmp_path, "users", [{"user_id": 1}])
-    write_parquet(tmp_path, "carts/cart_date=2020-01-01", [{"cart_date": date(2020, 1, 1)}])
-    write_sales(tmp_path, date(2020, 1, 1))
-    write_deltalake(tmp_path / "refined" / "sales_by_day", pa.table({"lines": [3]}))
+def ask(lake, query):
+    with connect(lake) as connection:
+        return connection.sql(query).fetchall()
+
+
+def test_the_three_schemas_have_one_view_per_table(lake):
+    write_parquet(lake, "users", [{"user_id": 1}])
+    write_parquet(lake, "carts/cart_date=2020-01-01", [{"cart_date": date(2020, 1, 1)}])
+    write_sales(lake, date(2020, 1, 1))
+    write_delta(lake, "refined/sales_by_day", pa.table({"lines": [3]}))
     views = "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
-    assert ask(tmp_path, views) == [
+    assert ask(lake, views) == [
         ("raw_relational", "carts"),
         ("raw_relational", "users"),
         ("refined", "sales_by_day"),
@@ -73,27 +77,30 @@ def test_the_three_schemas_have_one_view_per_table(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("root", ["", "nothing there"])
-def test_an_empty_lake_has_the_schemas_and_no_views(tmp_path, root):
-    with lake_at(tmp_path / root).connect() as lake:
-        names = lake.sql("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal").fetchall()
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_empty_lake_has_the_schemas_and_no_views(lake, is_there):
+    if is_there:
+        lake.files.makedirs(lake.root, exist_ok=True)
+    with connect(lake) as connection:
+        names = connection.sql(
+            "SELECT schema_name FROM duckdb_schemas() WHERE NOT internal"
+        ).fetchall()
         assert {"raw_relational", "trusted", "refined"} <= {name for (name,) in names}
         with pytest.raises(duckdb.CatalogException, match="sales"):
-            lake.sql("FROM trusted.sales")
+            connection.sql("FROM trusted.sales")
 
 
-def test_a_folder_that_is_no_table_is_passed_over(tmp_path):
-    (tmp_path / "trusted" / "half").mkdir(parents=True)
-    (tmp_path / "refined" / "store_report").mkdir(parents=True)
-    (tmp_path / "refined" / "store_report" / "index.html").write_text("<p>")
-    (tmp_path / "raw" / "relational" / "carts").mkdir(parents=True)
-    assert ask(tmp_path, "SELECT count(*) FROM duckdb_views() WHERE NOT internal") == [(0,)]
+def test_a_folder_that_is_no_table_is_passed_over(lake):
+    for file in ("trusted/half/part", "refined/store_report/index.html", "raw/relational/carts/x"):
+        with lake.write(f"{lake.root}/{file}") as opened:
+            opened.write(b"<p>")
+    assert ask(lake, "SELECT count(*) FROM duckdb_views() WHERE NOT internal") == [(0,)]
 
 
-def test_rows_of_a_delta_table_have_their_types(tmp_path):
-    write_sales(tmp_path, date(2020, 1, 1))
-    with lake_at(tmp_path).connect() as lake:
-        sales = lake.sql("FROM trusted.sales")
+def test_rows_of_a_delta_table_have_their_types(lake):
+    write_sales(lake, date(2020, 1, 1))
+    with connect(lake) as connection:
+        sales = connection.sql("FROM trusted.sales")
         assert sales.columns == SALES.names
         assert [str(kind) for kind in sales.types] == [
             "DATE",
@@ -106,47 +113,47 @@ def test_rows_of_a_delta_table_have_their_types(tmp_path):
         ]
 
 
-def test_the_day_of_an_extract_is_a_date(tmp_path):
+def test_the_day_of_an_extract_is_a_date(lake):
     for day in (1, 2):
         row = {"cart_date": date(2020, 1, day), "cart_id": day}
-        write_parquet(tmp_path, f"carts/cart_date=2020-01-{day:02}", [row])
-    assert ask(tmp_path, "SELECT cart_date, cart_id FROM raw_relational.carts ORDER BY ALL") == [
+        write_parquet(lake, f"carts/cart_date=2020-01-{day:02}", [row])
+    assert ask(lake, "SELECT cart_date, cart_id FROM raw_relational.carts ORDER BY ALL") == [
         (date(2020, 1, 1), 1),
         (date(2020, 1, 2), 2),
     ]
 
 
-def test_only_the_newest_version_is_seen(tmp_path):
-    path = write_sales(tmp_path, date(2020, 1, 1), date(2020, 1, 2))
-    write_deltalake(
-        path,
+def test_only_the_newest_version_is_seen(lake):
+    write_sales(lake, date(2020, 1, 1), date(2020, 1, 2))
+    write_delta(
+        lake,
+        "trusted/sales",
         sale(date(2020, 1, 2), revenue="7.00"),
         mode="overwrite",
         predicate="sale_date = '2020-01-02'",
     )
-    assert ask(tmp_path, "SELECT revenue FROM trusted.sales ORDER BY ALL") == [
+    assert ask(lake, "SELECT revenue FROM trusted.sales ORDER BY ALL") == [
         (Decimal("1.10"),),
         (Decimal("7.00"),),
     ]
 
 
 @pytest.mark.parametrize("partition_by", [["sale_date"], None])
-def test_a_delta_table_without_rows_keeps_its_columns(tmp_path, partition_by):
-    path = tmp_path / "trusted" / "sales"
-    path.mkdir(parents=True)
-    DeltaTable.create(path, schema=SALES, partition_by=partition_by)
-    with lake_at(tmp_path).connect() as lake:
-        sales = lake.sql("FROM trusted.sales")
+def test_a_delta_table_without_rows_keeps_its_columns(lake, partition_by):
+    options = {"partition_by": partition_by, "storage_options": lake.storage_options}
+    DeltaTable.create(f"{lake.root}/trusted/sales", schema=SALES, **options)
+    with connect(lake) as connection:
+        sales = connection.sql("FROM trusted.sales")
         assert sales.columns == SALES.names
         assert str(sales.types[0]) == "DATE"
         assert sales.fetchall() == []
 
 
-def test_only_the_files_of_the_days_asked_for_are_read(tmp_path):
+def test_only_the_files_of_the_days_asked_for_are_read(lake):
     days = [date(2020, 1, day) for day in range(1, 5)]
-    write_sales(tmp_path, *days)
-    with lake_at(tmp_path).connect() as lake:
-        (_, plan) = lake.execute(
+    write_sales(lake, *days)
+    with connect(lake) as connection:
+        (_, plan) = connection.execute(
             "EXPLAIN ANALYZE FROM trusted.sales WHERE sale_date BETWEEN $first AND $last",
             day_bounds(["2020-01-03", "2020-01-02"]),
         ).fetchall()[0]
@@ -154,30 +161,31 @@ def test_only_the_files_of_the_days_asked_for_are_read(tmp_path):
 
 
 def test_a_path_with_a_quote_is_read(tmp_path):
-    root = tmp_path / "Ann's"
-    write_sales(root, date(2020, 1, 1))
-    write_parquet(root, "users", [{"user_id": 7}])
-    assert ask(root, "SELECT cart_id, user_id FROM trusted.sales, raw_relational.users") == [(1, 7)]
+    lake = Lake(root=str(tmp_path / "Ann's"))
+    write_sales(lake, date(2020, 1, 1))
+    write_parquet(lake, "users", [{"user_id": 7}])
+    assert ask(lake, "SELECT cart_id, user_id FROM trusted.sales, raw_relational.users") == [(1, 7)]
 
 
-def test_a_table_with_deletion_vectors_is_refused_with_the_remedy(tmp_path):
-    path = write_sales(tmp_path, date(2020, 1, 1))
+def test_a_table_with_deletion_vectors_is_refused_with_the_remedy(lake):
+    write_sales(lake, date(2020, 1, 1))
     features = ["deletionVectors"]
     protocol = {"minReaderVersion": 3, "minWriterVersion": 7}
     action = {"protocol": {**protocol, "readerFeatures": features, "writerFeatures": features}}
-    (path / "_delta_log" / f"{1:020}.json").write_text(json.dumps(action) + "\n")
+    with lake.write(f"{lake.root}/trusted/sales/_delta_log/{1:020}.json") as log:
+        log.write(json.dumps(action).encode())
     with (
         pytest.raises(UnreadableTableError, match=r"trusted/sales.*deletion vectors.*REORG TABLE"),
-        lake_at(tmp_path).connect(),
+        connect(lake),
     ):
         pass
 
 
-def test_a_table_that_is_written_while_connected_stays_as_it_was(tmp_path):
-    path = write_sales(tmp_path, date(2020, 1, 1))
-    with lake_at(tmp_path).connect() as lake:
-        write_deltalake(path, sale(date(2020, 1, 2)), mode="append")
-        assert lake.sql("SELECT count(*) FROM trusted.sales").fetchall() == [(1,)]
+def test_a_table_that_is_written_while_connected_stays_as_it_was(lake):
+    write_sales(lake, date(2020, 1, 1))
+    with connect(lake) as connection:
+        write_sales(lake, date(2020, 1, 2))
+        assert connection.sql("SELECT count(*) FROM trusted.sales").fetchall() == [(1,)]
 
 
 # --- checks ---------------------------------------------------------------------------------
@@ -190,27 +198,27 @@ def test_the_bounds_of_days_are_the_first_and_the_last():
     }
 
 
-def test_a_check_passes_without_rows_that_break_its_rule(tmp_path):
-    write_sales(tmp_path, date(2020, 1, 1))
-    with lake_at(tmp_path).connect() as lake:
-        result = no_rows(lake, RULE, "FROM trusted.sales WHERE revenue < 0")
+def test_a_check_passes_without_rows_that_break_its_rule(lake):
+    write_sales(lake, date(2020, 1, 1))
+    with connect(lake) as connection:
+        result = no_rows(connection, RULE, "FROM trusted.sales WHERE revenue < 0")
     assert (result.asset_key, result.check_name) == RULE
     assert result.passed
     assert result.metadata["breaking"].value == 0
 
 
-def test_a_check_that_needs_a_table_that_was_never_made_is_a_warning(tmp_path):
-    with lake_at(tmp_path).connect() as lake:
-        result = no_rows(lake, RULE, "FROM trusted.sales")
+def test_a_check_that_needs_a_table_that_was_never_made_is_a_warning(lake):
+    with connect(lake) as connection:
+        result = no_rows(connection, RULE, "FROM trusted.sales")
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "Not judged, for lack of a table" in result.description
     assert "sales" in result.description
 
 
-def test_a_check_shows_some_of_the_rows_that_break_its_rule(tmp_path):
-    with lake_at(tmp_path).connect() as lake:
+def test_a_check_shows_some_of_the_rows_that_break_its_rule(lake):
+    with connect(lake) as connection:
         result = no_rows(
-            lake,
+            connection,
             RULE,
             "SELECT range AS cart_id, '1.10'::DECIMAL(18,2) AS revenue FROM range($rows)",
             {"rows": 12},
