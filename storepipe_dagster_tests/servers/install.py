@@ -22,8 +22,9 @@ DEBIAN = {
     "setpriv": "util-linux",
     "chromium": "chromium",
 }
+AZURITE_FOLDER = FOLDER / f"azurite-{AZURITE}"
 OURS = {
-    "azurite-blob": FOLDER / "azurite" / "node_modules" / ".bin" / "azurite-blob",
+    "azurite-blob": AZURITE_FOLDER / "node_modules" / ".bin" / "azurite-blob",
     "mysqld": FOLDER / "mysql" / "mysqld",
 }
 DEBIAN_KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -34,7 +35,7 @@ The tests run on real servers. What is missing: {{missing}}.
 {{reason}}
 By hand:
     apt-get install --no-install-recommends {" ".join(dict.fromkeys(DEBIAN.values()))} nodejs npm
-    npm install --prefix {FOLDER / "azurite"} azurite@{AZURITE}
+    npm install --prefix {AZURITE_FOLDER} azurite@{AZURITE}
     a MySQL server of version 8 or later, started by {OURS["mysqld"]}
 Then run `make test` again."""
 MYSQLD = """\
@@ -76,19 +77,22 @@ def program(name: str) -> Path:
 def install() -> None:
     """Install what is missing; raises `MissingServerError` where that is not allowed."""
     packages = dict.fromkeys(package for name, package in DEBIAN.items() if find(name) is None)
+    mysql = [] if find("mysqld") else ["mysql-server"]
+    if packages or mysql:
+        need("apt-get", [*packages, *mysql], "This machine has no apt-get.")
+        if os.geteuid() == 0:
+            say("asking what Debian has")
+            apt_get("update")
     if packages:
-        need("apt-get", packages, "This machine has no apt-get.")
         if os.geteuid() != 0:
             raise MissingServerError(packages, "Only root may install Debian's packages.")
         say(f"installing Debian's {', '.join(packages)}")
-        apt_get("update")
         apt_get("install", "--yes", "--no-install-recommends", *packages)
     if find("azurite-blob") is None:
         need("npm", ["azurite"], "Azurite needs Node.js and npm.")
         say(f"installing Azurite {AZURITE}, about half a minute")
         install_azurite(fresh_folder("azurite"))
-    if find("mysqld") is None:
-        need("apt-get", ["mysql-server"], "This machine has no apt-get.")
+    if mysql:
         say("unpacking MySQL of Debian's unstable release")
         install_mysql(fresh_folder("mysql"))
 
@@ -101,7 +105,7 @@ def install_azurite(folder: Path) -> None:
         f"azurite@{AZURITE}",
     )
     shutil.rmtree(cache)
-    folder.rename(FOLDER / "azurite")
+    folder.rename(AZURITE_FOLDER)
 
 
 def install_mysql(folder: Path) -> None:
@@ -152,7 +156,7 @@ def debian_address() -> str:
         if origin == label == "Debian":
             return address
     raise MissingServerError(
-        ["mysql-server"], "apt knows of no Debian archive: run `apt-get update` as root first."
+        ["mysql-server"], "apt knows of no Debian archive; perhaps root must run `apt-get update`."
     )
 
 

@@ -19,8 +19,10 @@ def bare_machine(monkeypatch, tmp_path):
     """A machine without servers, apt-get and npm; gives the folder of its programs."""
     programs = tmp_path / "bin"
     programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
     monkeypatch.setattr(install, "SEARCH_PATH", str(programs))
     monkeypatch.setattr(install, "FOLDER", tmp_path / ".servers")
+    monkeypatch.setattr(install, "AZURITE_FOLDER", tmp_path / ".servers" / "azurite")
     monkeypatch.setattr(install, "OURS", {name: tmp_path / name for name in install.OURS})
     return programs
 
@@ -57,20 +59,19 @@ def test_without_root_it_installs_no_debian_package(bare_machine, monkeypatch):
 
 
 def test_without_npm_it_says_that_azurite_needs_it(bare_machine):
-    for name in install.DEBIAN:
+    for name in (*install.DEBIAN, "apt-get"):
         put_program(bare_machine, name)
     with pytest.raises(MissingServerError, match=r"(?s)missing: azurite.*Node.js and npm"):
         install.install()
 
 
-def test_a_failed_command_is_shown_and_leaves_nothing_half_made(bare_machine, monkeypatch):
-    for name in (*install.DEBIAN, "npm"):
+def test_a_failed_command_is_shown_and_leaves_nothing_half_made(bare_machine):
+    for name in (*install.DEBIAN, "apt-get"):
         put_program(bare_machine, name)
     put_program(bare_machine, "npm", "echo no such registry; exit 7")
-    monkeypatch.setenv("PATH", str(bare_machine), prepend=":")
     with pytest.raises(InstallError, match=r"(?s)npm install .* failed:.*no such registry"):
         install.install()
-    assert not (install.FOLDER / "azurite").exists()
+    assert not install.AZURITE_FOLDER.exists()
 
 
 def test_the_command_ends_with_one_message_and_exit_code_one(tmp_path):

@@ -1,5 +1,7 @@
 """The servers of the tests: they start, serve, die, and come back with their data."""
 
+import os
+import re
 import signal
 import ssl
 import subprocess
@@ -26,6 +28,14 @@ from storepipe_dagster_tests.servers.mariadb import MariaDb
 with MariaDb() as server:
     print(server._process.pid, server.folder, flush=True)
     time.sleep(60)
+"""
+
+
+ONE_TEST = """
+def test_that_ends_badly(mariadb, azurite):
+    for server in (mariadb, azurite):
+        print("server", server._process.pid, server.folder)
+    {ending}
 """
 
 
@@ -205,6 +215,27 @@ def test_a_server_started_by_a_thread_outlives_the_thread():
         thread.join()
         time.sleep(0.2)
         assert server.execute("SELECT 1") == ((1,),)
+
+
+@pytest.mark.parametrize("ending", ["assert False", "raise KeyboardInterrupt"])
+def test_servers_end_with_a_test_run_that_fails(tmp_path, ending):
+    test = tmp_path / "test_one.py"
+    test.write_text(ONE_TEST.format(ending=ending))
+    plugin = "storepipe_dagster_tests.servers.fixtures"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-s", "-p", plugin, "-c", os.devnull, test],
+        cwd=tmp_path,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    servers = re.findall(r"^.*server (\d+) (/\S+)$", done.stdout, re.MULTILINE)
+    assert len(servers) == 2
+    for pid, folder in servers:
+        assert not psutil.pid_exists(int(pid))
+        assert not Path(folder).exists()
 
 
 def test_no_server_outlives_a_killed_test_run():
