@@ -30,7 +30,7 @@ from storepipe_dagster.resources.database import (
 from storepipe_dagster.resources.mysql_bulk import BulkConnection, ChunkedRead, load
 from storepipe_dagster.resources.mysql_errors import explain, is_missing_table, is_passing
 
-TRIES = 9  # within some 40 s
+TRIES, LONGEST_WAIT = 9, 16  # some 40 s in all
 STEP_TRIES, SECONDS_TO_RESTART = 3, 5
 SECONDS_TO_CONNECT = 10
 SECONDS_TO_ANSWER = 600
@@ -188,7 +188,7 @@ class MySqlDatabase(Database):
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_passing),
             stop=tenacity.stop_after_attempt(TRIES),
-            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=16, jitter=0.2),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=LONGEST_WAIT, jitter=0.2),
             before_sleep=self._tell,
             reraise=True,
         )(work)

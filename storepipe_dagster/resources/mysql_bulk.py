@@ -24,37 +24,39 @@ END_OF_LINE = "end_of_line"
 class BulkConnection(Connection):  # type: ignore[misc]
     """A connection that answers LOAD DATA LOCAL with the rows it was given.
 
-    PyMySQL would send whatever file the server asks for. This one sends no file.
+    PyMySQL would send whatever file the server asks for, at any time. This one sends no file.
     """
 
     upload: Iterable[bytes] | None = None
     warnings = 0
 
     def _read_query_result(self, unbuffered: bool = False) -> int:
-        if self.upload is None:
-            return int(super()._read_query_result(unbuffered))
         self._result = None
-        result = _Upload(self, self.upload)
-        result.read()
+        result = _Result(self)
+        if unbuffered:
+            result.init_unbuffered_query()
+        else:
+            result.read()
         self._result = result
-        self.server_status, self.warnings = result.server_status, result.warning_count
+        if result.server_status is not None:
+            self.server_status = result.server_status
+        self.warnings = result.warning_count
         return int(result.affected_rows)
 
 
-class _Upload(MySQLResult):  # type: ignore[misc]
-    def __init__(self, connection: BulkConnection, packets: Iterable[bytes]) -> None:
-        super().__init__(connection)
-        self._packets = packets
-
+class _Result(MySQLResult):  # type: ignore[misc]
     def _read_load_local_packet(self, _first_packet: Any) -> None:
+        packets = self.connection.upload
         try:
-            for packet in self._packets:
+            for packet in packets or ():
                 self.connection.write_packet(packet)
         finally:
             # An empty packet ends the data; the server answers what it made of it.
             self.connection.write_packet(b"")
             answer = self.connection._read_packet()  # noqa: SLF001
         self._read_ok_packet(answer)
+        if packets is None:
+            raise UnaskedError("The MySQL server asked for a file, which nobody offered it.")
 
 
 def load(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> bool:
@@ -95,6 +97,10 @@ def _field(value: Any) -> str:
     return "\\N" if value is None else str(value).translate(ESCAPES)
 
 
+class UnaskedError(RuntimeError):
+    """The server wanted something that no honest server wants."""
+
+
 class CutTextError(Exception):
     """The server cut a text short, at a limit of its own."""
 
@@ -123,13 +129,15 @@ class ChunkedRead:
 
     def next_chunk(self) -> pa.RecordBatch | None:
         """The rows that come next; none at the end."""
-        query = self._rows_of
-        if self._last is not None:
-            query = query.where(_is_after(self._key, self._last))
-        chunk = self._fitting(query)
+        chunk = self._fitting(self._query())
         if chunk is not None:
             self._last = [chunk.column(name)[-1].as_py() for name in self._key]
         return chunk
+
+    def _query(self) -> sa.Select[Any]:
+        if self._last is None:
+            return self._rows_of
+        return self._rows_of.where(_is_after(self._key, self._last))
 
     def _fitting(self, query: sa.Select[Any]) -> pa.RecordBatch | None:
         """As many rows as the server's limit on a text lets through."""

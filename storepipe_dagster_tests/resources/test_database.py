@@ -31,7 +31,7 @@ def of_server(given):
     )
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=["sqlite", "mariadb", "mysql"])
 def another(request, tmp_path):
     """Makes one more resource, as another process has it, for the one database of the test."""
     if request.param == "sqlite":

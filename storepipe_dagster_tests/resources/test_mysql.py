@@ -1,0 +1,493 @@
+"""Tests of `storepipe_dagster.resources.mysql` on real servers; what all databases do:
+`test_database`."""
+
+import threading
+import time
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS, PRODUCTS
+from storepipe_dagster.layers.relational import schemas
+from storepipe_dagster.resources import mysql as module
+from storepipe_dagster.resources import mysql_bulk
+from storepipe_dagster.resources.database import DatabaseError
+from storepipe_dagster.resources.mysql import MySqlDatabase
+from storepipe_dagster_tests.servers.certificates import Authority
+from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
+from storepipe_dagster_tests.servers.proxy import Proxy
+
+DAY, NEXT_DAY = "2020-03-02", "2020-03-03"
+KEY = ["cart_date", "cart_id", "occurrence", "line_number"]
+
+
+def of_server(given, **changed):
+    arguments = {
+        "host": given.host,
+        "port": given.port,
+        "user": given.user,
+        "password": given.password,
+        "database": given.database,
+    }
+    return MySqlDatabase(**(arguments | changed))
+
+
+@pytest.fixture
+def given(database_server):
+    """An empty database, with a user who may do what the pipeline does and no more."""
+    return database_server.create_database(grants=LEAST)
+
+
+@pytest.fixture
+def database(given):
+    return of_server(given)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """No waiting between tries."""
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.05)
+
+
+def items(day=DAY, carts=3, lines=1, quantity=2):
+    return [
+        (day, cart, 1, line, 7, quantity)
+        for cart in range(1, carts + 1)
+        for line in range(1, lines + 1)
+    ]
+
+
+def replace(database, day=DAY, rows=None):
+    rows = items(day) if rows is None else rows
+    return database.replace_day(day, "cart_date", {CART_ITEMS: rows})[CART_ITEMS]
+
+
+def read_items(database, days=None):
+    reader = database.read("cart_items", schemas.CART_ITEMS, KEY, days)
+    return [
+        (str(row["cart_date"]), row["cart_id"], row["line_number"], row["quantity"])
+        for row in reader.read_all().to_pylist()
+    ]
+
+
+def session_value(database, name):
+    with database.engine.connect() as connection:
+        return connection.scalar(sa.text(f"SELECT @@{name}"))
+
+
+# --- the session ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_zone", "+00:00"),
+        ("character_set_client", "utf8mb4"),
+        ("character_set_connection", "utf8mb4"),
+    ],
+)
+def test_a_session_is_utc_and_utf8mb4(database, name, value):
+    assert session_value(database, name) == value
+
+
+def test_a_session_is_strict_whatever_the_server_is(database, database_server):
+    database_server.execute("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")
+    try:
+        assert "STRICT_ALL_TABLES" in session_value(database, "sql_mode")
+        database.upsert(PRODUCTS, [(1, "a\\'b\"c", "x", "1.00", *[None] * 4)])
+        reader = database.read("products", schemas.PRODUCTS, ["product_id"])
+        assert reader.read_all()["product_title"].to_pylist() == ["a\\'b\"c"]
+    finally:
+        database_server.execute("SET GLOBAL sql_mode = DEFAULT")
+
+
+def test_tables_are_innodb_with_utf8mb4_decimal_and_64_bit_ids(database, database_server, given):
+    database.upsert(PRODUCTS, [])
+    database.replace_day(DAY, "cart_date", {CARTS: [], CART_ITEMS: []})
+    told = database_server.execute(
+        "SELECT table_name, engine, table_collation FROM information_schema.tables "
+        "WHERE table_schema = %s",
+        [given.database],
+    )
+    assert {(name, engine, text[:7]) for name, engine, text in told} == {
+        ("products", "InnoDB", "utf8mb4"),
+        ("carts", "InnoDB", "utf8mb4"),
+        ("cart_items", "InnoDB", "utf8mb4"),
+    }
+    types = dict(
+        database_server.execute(
+            "SELECT concat(table_name, '.', column_name), column_type "
+            "FROM information_schema.columns WHERE table_schema = %s",
+            [given.database],
+        )
+    )
+    assert types["products.unit_price"] == "decimal(12,2)"
+    assert types["products.description"] == "longtext"
+    assert types["carts.sold_at"] == "datetime(6)"
+    assert types["carts.cart_id"].startswith("bigint")
+    assert types["carts.user_id"].startswith("bigint")
+
+
+# --- logging in -----------------------------------------------------------------------------
+
+
+def test_mysql_is_met_with_caching_sha2_password(mysql, mysql_database):
+    plugins = mysql.execute("SELECT plugin FROM mysql.user WHERE user = %s", [mysql_database.user])
+    assert plugins == (("caching_sha2_password",),)
+    assert replace(of_server(mysql_database)) == 3
+
+
+def test_the_certificate_is_verified_where_an_authority_is_named(given, authority):
+    database = of_server(given, ssl_ca=str(authority.path))
+    assert replace(database) == 3
+    with database.engine.connect() as connection:
+        cipher = connection.exec_driver_sql("SHOW STATUS LIKE 'Ssl_cipher'").one()[1]
+    assert cipher
+
+
+def test_a_server_that_requires_tls_is_served_without_an_authority_as_well(database_server):
+    given = database_server.create_database(require_tls=True)
+    assert replace(of_server(given)) == 3
+
+
+def test_a_certificate_of_another_authority_is_refused(given, tmp_path):
+    other = Authority(tmp_path)
+    with pytest.raises(DatabaseError, match="is of an authority that is not trusted"):
+        replace(of_server(given, ssl_ca=str(other.path)))
+
+
+def test_a_certificate_for_another_host_is_refused(authority):
+    with MariaDb(authority.issue("db.example")) as server:
+        given = server.create_database()
+        with pytest.raises(DatabaseError, match="is for another"):
+            replace(of_server(given, ssl_ca=str(authority.path)))
+
+
+def test_a_wrong_password_is_told_at_once_and_not_shown(given):
+    started = time.monotonic()
+    with pytest.raises(DatabaseError, match="refuses the password of 'user_") as caught:
+        replace(of_server(given, password="hunter2"))
+    assert time.monotonic() - started < 2
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_password_is_in_no_repr(given):
+    database = of_server(given)
+    replace(database)
+    assert given.password not in repr(database.engine)
+    assert given.password not in str(database.engine.url)
+
+
+# --- loading --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def statements(database):
+    """What is sent, statement by statement."""
+    sent = []
+    sa.event.listen(
+        database.engine, "before_cursor_execute", lambda *told: sent.append(told[2].split("(")[0])
+    )
+    return sent
+
+
+def test_a_day_is_loaded_by_load_data(database, statements):
+    assert replace(database) == 3
+    assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
+        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE cart_items CHARACTER SET utf8mb4 "
+    ]
+
+
+def test_a_day_is_inserted_where_the_server_does_not_let_us_load(
+    database, statements, database_server
+):
+    database_server.execute("SET GLOBAL local_infile = OFF")
+    try:
+        assert replace(database) == 3
+    finally:
+        database_server.execute("SET GLOBAL local_infile = ON")
+    assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
+        "INSERT INTO cart_items "
+    ]
+    assert read_items(database) == [(DAY, 1, 1, 2), (DAY, 2, 1, 2), (DAY, 3, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ((DAY, 1, 1, 1, 7, 2), "error 1062"),
+        ((DAY, 9, 1, 1, 7, "many"), "error 1366"),
+        ((DAY, 9, 1, 1, 7, 2**40), "error 1264"),
+        (("2020-13-01", 9, 1, 1, 7, 1), "error 1292"),
+    ],
+    ids=["the key is there", "text for a number", "a number too big", "no date"],
+)
+def test_what_load_data_would_leave_out_or_change_is_an_error(database, row, told):
+    replace(database)
+    with pytest.raises(DatabaseError, match=told) as caught:
+        replace(database, rows=[*items(quantity=5), row])
+    assert "many" not in str(caught.value)
+    assert read_items(database) == [(DAY, 1, 1, 2), (DAY, 2, 1, 2), (DAY, 3, 1, 2)]
+
+
+def test_the_server_gets_rows_whatever_file_it_asks_for(database, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(f"{DAY}\t66\t1\t1\t7\t2\n")
+    replace(database)
+    with database.engine.begin() as connection:
+        driver = connection.connection.driver_connection
+        driver.upload = [f"{DAY}\t55\t1\t1\t7\t2\n".encode()]
+        connection.exec_driver_sql(f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE cart_items")
+        driver.upload = None
+    assert {cart for _, cart, _, _ in read_items(database)} == {1, 2, 3, 55}
+
+
+def test_the_server_gets_no_file_when_nothing_is_being_loaded(database, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(f"{DAY}\t66\t1\t1\t7\t2\n")
+    replace(database)
+    with (
+        pytest.raises(RuntimeError, match="asked for a file"),
+        database.engine.begin() as connection,
+    ):
+        connection.exec_driver_sql(f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE cart_items")
+    assert {cart for _, cart, _, _ in read_items(database)} == {1, 2, 3}
+
+
+# --- trying again ---------------------------------------------------------------------------
+
+
+def test_a_lost_connection_in_mid_transaction_is_tried_again_as_a_whole(given, impatient):
+    with Proxy(given.port) as proxy:
+        database = of_server(given, port=proxy.port)
+        replace(database)
+        proxy.cut_after(20_000, "to_server", times=2)
+        assert replace(database, rows=items(carts=9000, quantity=5)) == 9000
+        assert proxy.counts["cut"] >= 1
+    assert {quantity for *_, quantity in read_items(of_server(given))} == {5}
+
+
+def test_a_server_that_ends_our_connection_is_asked_again(database, database_server, given):
+    replace(database)
+    for (thread,) in database_server.execute(
+        "SELECT id FROM information_schema.processlist WHERE user = %s", [given.user]
+    ):
+        database_server.execute(f"KILL {thread}")
+    assert database.count("cart_items") == 3
+    assert replace(database, NEXT_DAY) == 3
+
+
+def test_a_deadlock_is_tried_again(given, impatient):
+    """Two transactions that take two rows in opposite order: one of them is chosen to fail."""
+    one, other = of_server(given), of_server(given)
+    one.upsert(PRODUCTS, [(number, "Hat", "x", "1.00", *[None] * 4) for number in (1, 2)])
+    both_hold_one, tries = threading.Barrier(2), []
+
+    def transaction(database, first, second):
+        def work(connection):
+            tries.append(first)
+            change = sa.text(
+                "UPDATE products SET unit_price = unit_price + 1 WHERE product_id = :x"
+            )
+            connection.execute(change, {"x": first})
+            if len(tries) <= 2:
+                both_hold_one.wait(10)
+            connection.execute(change, {"x": second})
+
+        # Different names: the lock of a name would keep the two apart.
+        database._in_transaction([PRODUCTS], f"test {first}", work)
+
+    threads = [
+        threading.Thread(target=transaction, args=arguments)
+        for arguments in ((one, 1, 2), (other, 2, 1))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(tries)[:2] == [1, 1] or sorted(tries)[1:] == [2, 2]
+    assert len(tries) == 3
+    rows = one.read("products", schemas.PRODUCTS, ["product_id"]).read_all()
+    assert [str(price) for price in rows["unit_price"].to_pylist()] == ["3.00", "3.00"]
+
+
+def test_a_lock_that_another_client_holds_too_long_is_waited_for_again(given, impatient):
+    database = of_server(given)
+    replace(database)
+    with database.engine.connect() as other:
+        other.execute(sa.text("SELECT * FROM cart_items FOR UPDATE"))
+        short = of_server(given)
+        sa.event.listen(
+            short.engine,
+            "connect",
+            lambda connection, _: connection.cursor().execute(
+                "SET SESSION innodb_lock_wait_timeout = 1"
+            ),
+        )
+        done = threading.Thread(target=replace, args=(short, DAY, items(quantity=5)))
+        done.start()
+        time.sleep(1.5)
+        assert done.is_alive()
+        other.rollback()
+        done.join(10)
+    assert {quantity for *_, quantity in read_items(database)} == {5}
+
+
+def test_runs_that_load_the_same_day_at_once_leave_one_of_their_loads(given):
+    replace(of_server(given), rows=[])
+    start = threading.Barrier(6)
+    errors = []
+
+    def load(quantity):
+        database = of_server(given)
+        start.wait()
+        try:
+            for _ in range(3):
+                replace(database, rows=items(carts=200, quantity=quantity))
+        except DatabaseError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(1, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = read_items(of_server(given))
+    assert errors == []
+    assert len(rows) == 200
+    assert len({quantity for *_, quantity in rows}) == 1
+
+
+def test_a_server_that_is_gone_for_good_is_told(given, impatient):
+    database = of_server(given, port=9)
+    with pytest.raises(DatabaseError, match="cannot be reached: nobody listens there"):
+        replace(database)
+
+
+def test_an_error_that_stays_is_not_tried_again(database, monkeypatch):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with pytest.raises(DatabaseError, match="error 1366"):
+        replace(database, rows=[(DAY, 1, 1, 1, 7, "many")])
+    assert slept == []
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def test_chunks_go_on_exactly_after_the_last_key(database, monkeypatch):
+    rows = [
+        (day, cart, occurrence, line, 7, 1)
+        for day in (DAY, NEXT_DAY)
+        for cart in (-(2**63), 1, 2, 2**63 - 1)
+        for occurrence in (1, 2)
+        for line in (1, 2, 3)
+    ]
+    for day in (DAY, NEXT_DAY):
+        replace(database, day, [row for row in rows if row[0] == day])
+    for size in (1, 2, 5, 6, 7, 24, 47, 48, 49):
+        monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", size)
+        read = database.read("cart_items", schemas.CART_ITEMS, KEY).read_all().to_pylist()
+        told = [
+            (str(r["cart_date"]), r["cart_id"], r["occurrence"], r["line_number"]) for r in read
+        ]
+        assert told == [row[:4] for row in rows]
+
+
+def test_a_text_that_the_server_would_cut_is_asked_for_in_smaller_chunks(database, monkeypatch):
+    monkeypatch.setattr(module, "SESSION", "SET SESSION group_concat_max_len = 4000")
+    rows = [(n, f"t{n}", "x" * 100 + ",\"\n'" * 9, "1.00", *[None] * 4) for n in range(200)]
+    database.upsert(PRODUCTS, rows)
+    reader = database.read("products", schemas.PRODUCTS, ["product_id"])
+    read = reader.read_all().to_pylist()
+    assert [(row["product_id"], row["product_title"], row["category"]) for row in read] == [
+        row[:3] for row in rows
+    ]
+
+
+@pytest.mark.parametrize("limit", range(60, 80))
+def test_no_place_of_a_cut_is_taken_for_the_end_of_a_row(database, monkeypatch, limit):
+    monkeypatch.setattr(module, "SESSION", f"SET SESSION group_concat_max_len = {limit}")
+    replace(database, rows=items(carts=7, quantity=12345))
+    assert read_items(database) == [(DAY, cart, 1, 12345) for cart in range(1, 8)]
+
+
+def test_a_row_that_no_text_can_hold_is_an_error(database, monkeypatch):
+    monkeypatch.setattr(module, "SESSION", "SET SESSION group_concat_max_len = 1000")
+    database.upsert(PRODUCTS, [(1, "t", "x" * 2000, "1.00", *[None] * 4)])
+    with pytest.raises(DatabaseError, match="A row of products is too big to be read"):
+        database.read("products", schemas.PRODUCTS, ["product_id"]).read_all()
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", '"', '""', ",", "\n", "\r\n", "\\", "\\N", "NULL", "🙂\0é"]
+)
+def test_texts_that_csv_stumbles_over_are_read(database, text):
+    database.upsert(PRODUCTS, [(1, text, "x", None, text, None, 0.1, None)])
+    (row,) = database.read("products", schemas.PRODUCTS, ["product_id"]).read_all().to_pylist()
+    assert (row["product_title"], row["description"], row["image_url"]) == (text, text, None)
+
+
+@pytest.mark.parametrize("rating", [0.1, 1 / 3, 1e-300, -1.7976931348623157e308, 5e-324])
+def test_doubles_are_read_to_the_last_bit(database, rating):
+    database.upsert(PRODUCTS, [(1, "Hat", "x", None, None, None, rating, None)])
+    (row,) = database.read("products", schemas.PRODUCTS, ["product_id"]).read_all().to_pylist()
+    assert row["rating"] == rating
+
+
+def test_a_connection_lost_in_mid_read_asks_for_the_step_again(given, monkeypatch):
+    monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", 100)
+    replace(of_server(given), rows=items(carts=1000))
+    with Proxy(given.port) as proxy:
+        reader = of_server(given, port=proxy.port).read("cart_items", schemas.CART_ITEMS, KEY)
+        reader.read_next_batch()
+        proxy.cut()
+        with pytest.raises(dg.RetryRequested) as caught:
+            reader.read_all()
+    assert "has closed the connection" in str(caught.value.__cause__)
+
+
+def test_reading_walks_the_key_and_not_the_whole_table(database, database_server, given):
+    replace(database, rows=items(carts=2000, lines=3))
+    read = mysql_bulk.ChunkedRead(None, "cart_items", schemas.CART_ITEMS, KEY, None)
+    read._last = [DAY, 1990, 1, 2]
+    query = read._query().limit(5).compile(database.engine, compile_kwargs={"literal_binds": True})
+    database_server.execute("FLUSH STATUS")
+    with database.engine.connect() as connection:
+        rows = connection.exec_driver_sql(str(query)).all()
+        handled = dict(
+            connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read_%%'").all()
+        )
+    assert [(row[1], row[3]) for row in rows] == [
+        (1990, 3),
+        (1991, 1),
+        (1991, 2),
+        (1991, 3),
+        (1992, 1),
+    ]
+    assert sum(map(int, handled.values())) < 30
+
+
+# --- a table that is there ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("ENGINE=MyISAM CHARSET=utf8mb4", "its engine is MyISAM, not InnoDB"),
+        ("ENGINE=InnoDB CHARSET=latin1", "its charset is latin1, not utf8mb4"),
+    ],
+)
+def test_a_table_that_would_lose_data_is_refused(database, options, told):
+    with database.engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE cart_items (cart_date DATE, cart_id BIGINT, occurrence INTEGER, "
+                "line_number INTEGER, product_id BIGINT, quantity INTEGER, "
+                f"PRIMARY KEY (cart_date, cart_id, occurrence, line_number)) {options}"
+            )
+        )
+    with pytest.raises(DatabaseError, match=told):
+        replace(database)
+    assert database.count("cart_items") == 0
