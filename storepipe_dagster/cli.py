@@ -147,6 +147,17 @@ def store(port: int, carts: int, days: int, seed: int, from_dir: Path | None) ->
 
 
 @storepipe.command()
+def doctor() -> None:
+    """Check each service that the settings name: a line each, exit code 1 if any is wrong."""
+    from storepipe_dagster.doctor.examination import examine
+    from storepipe_dagster.settings import settings
+
+    with _store_of_home():
+        well = examine(settings(), click.echo)
+    sys.exit(not well)
+
+
+@storepipe.command()
 def dev() -> None:
     """Start Dagster's webserver and daemon, on the history that the other commands write."""
     from storepipe_dagster.instance import use_dagster_home

@@ -7,6 +7,8 @@ TOLERATED = dt.timedelta(minutes=5)
 
 def skew_from(theirs: dt.datetime) -> str:
     """A warning to end a line with, if their time is far from ours; else nothing."""
+    if theirs.tzinfo is None:  # as servers tell the UTC time
+        theirs = theirs.replace(tzinfo=dt.timezone.utc)
     off = theirs - dt.datetime.now(dt.timezone.utc)
     if abs(off) <= TOLERATED:
         return ""

@@ -3,6 +3,8 @@
 Only what ``storepipe doctor`` tells; Spark steps do not run there yet.
 """
 
+from collections.abc import Mapping
+
 import requests
 
 from storepipe_dagster.doctor import TroubleError
@@ -11,7 +13,7 @@ from storepipe_dagster.settings import Settings
 
 STAGING = ("dbfs:/", "/Volumes/")
 UNKNOWN_CLUSTER = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
-UNAUTHENTICATED, FORBIDDEN = 401, 403
+OK, UNAUTHENTICATED, FORBIDDEN = 200, 401, 403
 
 
 def check(settings: Settings) -> str:
@@ -24,9 +26,9 @@ def check(settings: Settings) -> str:
     question = f"2.0/clusters/get?cluster_id={cluster}" if cluster else "2.0/preview/scim/v2/Me"
     headers = {"Authorization": f"Bearer {_token(settings, host)}"}
     with _ask(host, f"/api/{question}", headers=headers) as response:
-        if not response.ok:
-            raise TroubleError(_refusal(host, cluster, response))
         answer = _json(response)
+        if response.status_code != OK or not answer:
+            raise TroubleError(_refusal(host, cluster, response, answer))
     if not cluster:
         return f"{host} knows us; a new job cluster will run the steps"
     return f"{host}: cluster {cluster} is {answer.get('state', 'there')}"
@@ -40,8 +42,8 @@ def _token(settings: Settings, host: str) -> str:
     login = (settings.databricks_client_id, secret.get_secret_value() if secret else "")
     wanted = {"grant_type": "client_credentials", "scope": "all-apis"}
     with _ask(host, "/oidc/v1/token", "POST", auth=login, data=wanted) as response:
-        token = _json(response).get("access_token") if response.ok else None
-        if token is None:
+        token = _json(response).get("access_token")
+        if response.status_code != OK or token is None:
             raise TroubleError(
                 f"{host} refuses the service principal ({response.status_code}). "
                 "Check DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET."
@@ -54,9 +56,10 @@ def _ask(host: str, path: str, method: str = "GET", **options: object) -> reques
     return ask(f"{host}{path}", f"Databricks at {host}", "DATABRICKS_HOST", method, **options)
 
 
-def _refusal(host: str, cluster: str | None, response: requests.Response) -> str:
-    status = response.status_code
-    code = _json(response).get("error_code")
+def _refusal(
+    host: str, cluster: str | None, response: requests.Response, answer: Mapping[str, object]
+) -> str:
+    status, code = response.status_code, answer.get("error_code")
     if status == UNAUTHENTICATED:
         return f"{host} refuses the token: it is wrong or has expired. Check DATABRICKS_TOKEN."
     if status == FORBIDDEN:

@@ -22,13 +22,13 @@ LATE = (
     f"has not answered for {DEADLINE_SECONDS:.0f} s. "
     "Check its address, and that no firewall in between holds it back."
 )
-WIDTH = max(len(service) for services in SERVICES.values() for service in services)
 
 
 def examine(settings: Settings, tell: Callable[[str], None]) -> bool:
     """Tell one line per service, as soon as it is known; returns whether all are well."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     services = SERVICES[settings.dagster_deployment]
+    width = max(map(len, services))
     findings = {service: _start(module, settings) for service, module in services.items()}
     well = True
     for service, finding in findings.items():
@@ -37,7 +37,7 @@ def examine(settings: Settings, tell: Callable[[str], None]) -> bool:
         told = finding.result() if error is None else _told(error)
         well = well and error is None
         state = "ok" if error is None else "WRONG"
-        tell(f"{service:{WIDTH}}  {state:5}  {' '.join(told.split())}")
+        tell(f"{service:{width}}  {state:5}  {' '.join(told.split())}")
     return well
 
 

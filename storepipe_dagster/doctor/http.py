@@ -26,6 +26,8 @@ def ask(
     except requests.RequestException as error:
         told = explain_network(_origin(error), what, host, variable, "REQUESTS_CA_BUNDLE")
         raise TroubleError(told) from None
+    except OSError as error:  # raised before anything is sent
+        raise TroubleError(f"{error}. Check REQUESTS_CA_BUNDLE.") from None
 
 
 def proxy_of(url: str) -> str:
@@ -39,8 +41,8 @@ def skew_of(response: requests.Response) -> str:
     """A warning if the server's clock is far from ours."""
     try:
         return skew_from(parsedate_to_datetime(response.headers.get("Date", "")))
-    except (TypeError, ValueError):
-        return ""  # it tells no time, or one without its zone
+    except ValueError:
+        return ""  # it tells no time
 
 
 def _origin(error: BaseException) -> BaseException:

@@ -1,6 +1,5 @@
 """The database of the azure deployment: MySQL or MariaDB."""
 
-import datetime as dt
 import re
 from typing import Any
 
@@ -45,8 +44,7 @@ def check(settings: Settings) -> str:
                 )
             tls = _tls(connection, verified=authorities is not None)
             loading = "" if _ask(connection, "SELECT @@local_infile") else "no "
-            now = _ask(connection, "SELECT UTC_TIMESTAMP(6)").replace(tzinfo=dt.timezone.utc)
-            skew = skew_from(now)
+            skew = skew_from(_ask(connection, "SELECT UTC_TIMESTAMP(6)"))
             return f"{server} ({version}, {tls}, {loading}LOAD DATA LOCAL){skew}"
     except (pymysql.MySQLError, OSError, RuntimeError, UnicodeError) as error:
         raise TroubleError(explain(error, host, port, user, database)) from None

@@ -18,7 +18,7 @@ def check(settings: Settings) -> str:
     """GET /products answers with an array."""
     url = settings.storepipe_api_url
     started = time.monotonic()
-    with ask(f"{url}/products?limit=1", f"The store API {url}", "STOREPIPE_API_URL") as response:
+    with ask(f"{url}/products?limit=1", f"the store API {url}", "STOREPIPE_API_URL") as response:
         _check_status(url, response)
         try:
             texts = (part.decode("utf-8-sig", "replace") for part in response.iter_content(CHUNK))

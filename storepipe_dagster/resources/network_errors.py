@@ -33,7 +33,8 @@ def explain_network(
         verdict = verdict.format(address=address, authorities=authorities)
         return f"The certificate of {where} {verdict}."
     reason, remedy = _reason(error)
-    return f"{where} cannot be reached: {reason}. {remedy.format(address=address)}"
+    subject = where[:1].upper() + where[1:]
+    return f"{subject} cannot be reached: {reason}. {remedy.format(address=address)}"
 
 
 def _reason(error: BaseException | None) -> tuple[str, str]:
