@@ -6,6 +6,7 @@ uploads. dagster-azure's own resource makes the same clients, but without a say 
 keeps the compute logs (``production/dagster.yaml``).
 """
 
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ IMPATIENT: dict[str, Any] = {
     "read_timeout": 5,
     "retry_policy": ExponentialRetry(retry_total=0),
 }
+MANAGED_IDENTITY = "IDENTITY_ENDPOINT"  # as App Service, Functions and Container Apps have it
 # What fails when the account does, besides Azure's own clients.
 ENGINES = (OSError, DeltaError, PySparkException, duckdb.Error)
 
@@ -114,8 +116,7 @@ class AzureLake(Lake):
         Without a key or signature it looks for an identity itself, much as Azure's credential does:
         a service principal or workload identity in the environment, then a managed identity.
         """
-        credential = self.client.credential
-        account = self.account
+        account, identity = self.account, self.client.credential
         options = {
             "azure_storage_account_name": account.name,
             "azure_storage_endpoint": account.endpoint,
@@ -126,8 +127,10 @@ class AzureLake(Lake):
             options["azure_storage_account_key"] = account.key
         elif account.sas:
             options["azure_storage_sas_token"] = account.sas
-        elif isinstance(getattr(credential, "_successful_credential", None), AzureCliCredential):
+        elif isinstance(getattr(identity, "_successful_credential", None), AzureCliCredential):
             options["azure_use_azure_cli"] = "true"
+        elif MANAGED_IDENTITY in os.environ:  # delta-rs does not look for it
+            options["azure_identity_endpoint"] = os.environ[MANAGED_IDENTITY]
         return options
 
     def spark_path(self, path: str) -> str:
@@ -135,8 +138,8 @@ class AzureLake(Lake):
         container, name = _split(path)
         return f"abfss://{container}@{self.account.name}.dfs.{self.spark_suffix}/{name}"
 
-    def _all_in(self, folder: str) -> list[str]:
-        return [f"az://{path}" for path in super()._all_in(folder)]
+    def all_in(self, folder: str) -> list[str]:
+        return [f"az://{path}" for path in super().all_in(folder)]
 
     @contextmanager
     def explained(self) -> Iterator[None]:

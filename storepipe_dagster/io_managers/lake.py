@@ -81,13 +81,13 @@ class Lake(dg.ConfigurableResource[Any]):
         """The files that stand in the folder of each day; one listing for all of them."""
         folders = {self.day_path(key, column, day): day for day in days}
         found: dict[str | None, list[str]] = {day: [] for day in days}
-        for path in self._all_in(self.path(key) if len(folders) > 1 else next(iter(folders))):
+        for path in self.all_in(self.path(key) if len(folders) > 1 else next(iter(folders))):
             folder = path.rpartition("/")[0]
             if folder in folders:
                 found[folders[folder]].append(path)
         return found
 
-    def _all_in(self, folder: str) -> list[str]:
+    def all_in(self, folder: str) -> list[str]:
         """The files in a folder and below; none if it is not there."""
         found: list[str] = self.files.find(folder)
         return found

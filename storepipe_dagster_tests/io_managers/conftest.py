@@ -48,7 +48,7 @@ def listing(lake):  # noqa: F811
     """The files of the lake, sorted, hidden ones too."""
 
     def files():
-        found = [path for zone in CONTAINERS for path in lake._all_in(f"{lake.root}/{zone}")]
+        found = [path for zone in CONTAINERS for path in lake.all_in(f"{lake.root}/{zone}")]
         return sorted(path.removeprefix(f"{lake.root}/") for path in found)
 
     return files

@@ -167,7 +167,7 @@ def test_a_range_replaces_its_days_and_tells_of_each(resources, table, lake):
         DAY_2: (0, 0),
         DAY_3: (2, 1),
     }
-    (file,) = lake._all_in(f"{lake.root}/trusted/sales/sale_date={DAY_3}")
+    (file,) = lake.all_in(f"{lake.root}/trusted/sales/sale_date={DAY_3}")
     assert days[DAY_3]["size_bytes"] == lake.files.size(file)
     assert days[DAY_2]["size_bytes"] == 0
     assert {told["delta_version"] for told in days.values()} == {table().version()}
