@@ -23,6 +23,8 @@ LATE = (
     "Check its address, and that no firewall in between holds it back."
 )
 
+_importing = threading.Lock()
+
 
 def examine(settings: Settings, tell: Callable[[str], None]) -> bool:
     """Tell one line per service, as soon as it is known; returns whether all are well."""
@@ -47,8 +49,10 @@ def _start(module: str, settings: Settings) -> Future[str]:
 
     def check() -> None:
         try:
-            # Imported here, as what one check needs does not have to delay the others.
-            service = importlib.import_module(f"storepipe_dagster.doctor.{module}")
+            # Imported here, so that the quick checks need not wait for what the others import; one
+            # after the other, as libraries that import in circles break when two threads do it.
+            with _importing:
+                service = importlib.import_module(f"storepipe_dagster.doctor.{module}")
             finding.set_result(service.check(settings))
         except BaseException as error:  # noqa: BLE001  # told by examine
             finding.set_exception(error)

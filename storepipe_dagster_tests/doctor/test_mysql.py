@@ -8,7 +8,8 @@ import threading
 import pymysql
 import pytest
 
-from storepipe_dagster.doctor import TroubleError, mysql
+from storepipe_dagster.doctor import TroubleError
+from storepipe_dagster.doctor import mysql as doctor
 from storepipe_dagster.layers.mysql.schemas import METADATA
 from storepipe_dagster.resources.mysql_errors import explain, is_passing
 from storepipe_dagster.settings import Settings
@@ -16,6 +17,18 @@ from storepipe_dagster_tests.servers.certificates import Authority
 from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
 
 RIGHTS = LEAST.split(", ")
+
+
+@pytest.fixture
+def server(database_server):
+    """MariaDB, then MySQL."""
+    return database_server
+
+
+@pytest.fixture
+def database(server):
+    """An empty database, and a user who may do all in it."""
+    return server.create_database()
 
 
 def settings_of(database, **others):
@@ -26,28 +39,28 @@ def settings_of(database, **others):
 def trouble(database, **others):
     """What the doctor finds wrong; never with the password in it."""
     with pytest.raises(TroubleError) as caught:
-        mysql.check(settings_of(database, **others))
+        doctor.check(settings_of(database, **others))
     told = str(caught.value)
     assert database.password not in told
     assert "hunter2" not in told
     return told
 
 
-def make_tables(mariadb, database):
+def make_tables(server, database):
     for table in METADATA.sorted_tables:
         columns = ", ".join(f"`{column.name}` INT NOT NULL" for column in table.columns)
-        mariadb.execute(f"CREATE TABLE `{database.database}`.`{table.name}` ({columns})")
+        server.execute(f"CREATE TABLE `{database.database}`.`{table.name}` ({columns})")
 
 
 @contextlib.contextmanager
-def variable(mariadb, name, value):
+def variable(server, name, value):
     """Set a variable of the server for all, and set it back."""
-    ((before,),) = mariadb.execute(f"SELECT @@global.{name}")
-    mariadb.execute(f"SET GLOBAL {name} = %s", [value])
+    ((before,),) = server.execute(f"SELECT @@global.{name}")
+    server.execute(f"SET GLOBAL {name} = %s", [value])
     try:
         yield
     finally:
-        mariadb.execute(f"SET GLOBAL {name} = %s", [before])
+        server.execute(f"SET GLOBAL {name} = %s", [before])
 
 
 @contextlib.contextmanager
@@ -77,46 +90,49 @@ def saying(words, *, hang_up=True):
 # --- well -----------------------------------------------------------------------------------
 
 
-def test_a_user_with_the_least_rights_is_well(mariadb, authority):
-    database = mariadb.create_database(grants=LEAST)
+def test_a_user_with_the_least_rights_is_well(server, authority):
+    database = server.create_database(grants=LEAST)
 
-    told = mysql.check(settings_of(database, mysql_ssl_ca=authority.path))
+    told = doctor.check(settings_of(database, mysql_ssl_ca=authority.path))
 
-    assert told.startswith(f"MySQL at 127.0.0.1:{database.port} (MariaDB 1")
-    assert ", TLSv1.3, LOAD DATA LOCAL)" in told
-    assert "clock" not in told
-
-
-def test_nothing_is_made_in_the_database(mariadb, mariadb_database):
-    mysql.check(settings_of(mariadb_database))
-
-    assert mariadb.execute(f"SHOW TABLES FROM `{mariadb_database.database}`") == ()
+    ((version,),) = server.execute("SELECT VERSION()")
+    product = "MariaDB" if "MariaDB" in version else "MySQL"
+    assert told == (
+        f"MySQL at 127.0.0.1:{database.port} "
+        f"({product} {version.partition('-')[0]}, TLSv1.3, LOAD DATA LOCAL)"
+    )
 
 
-def test_the_rows_stay_as_they_are(mariadb, mariadb_database):
-    make_tables(mariadb, mariadb_database)
-    products = f"`{mariadb_database.database}`.products"
-    mariadb.execute(f"INSERT INTO {products} SELECT 1, 2, 3, 4, 5, 6, 7, 8")
+def test_nothing_is_made_in_the_database(server, database):
+    doctor.check(settings_of(database))
 
-    mysql.check(settings_of(mariadb_database))
-
-    assert mariadb.execute(f"SELECT * FROM {products}") == ((1, 2, 3, 4, 5, 6, 7, 8),)
+    assert server.execute(f"SHOW TABLES FROM `{database.database}`") == ()
 
 
-def test_tls_without_an_authority_is_told_as_not_verified(mariadb_database):
-    told = mysql.check(settings_of(mariadb_database))
+def test_the_rows_stay_as_they_are(server, database):
+    make_tables(server, database)
+    products = f"`{database.database}`.products"
+    server.execute(f"INSERT INTO {products} SELECT 1, 2, 3, 4, 5, 6, 7, 8")
+
+    doctor.check(settings_of(database))
+
+    assert server.execute(f"SELECT * FROM {products}") == ((1, 2, 3, 4, 5, 6, 7, 8),)
+
+
+def test_tls_without_an_authority_is_told_as_not_verified(database):
+    told = doctor.check(settings_of(database))
 
     assert "TLSv1.3 but MYSQL_SSL_CA is unset: not verified" in told
 
 
-def test_a_server_without_load_data_local_is_well_and_told(mariadb, mariadb_database):
-    with variable(mariadb, "local_infile", 0):
-        assert "no LOAD DATA LOCAL)" in mysql.check(settings_of(mariadb_database))
+def test_a_server_without_load_data_local_is_well_and_told(server, database):
+    with variable(server, "local_infile", 0):
+        assert "no LOAD DATA LOCAL)" in doctor.check(settings_of(database))
 
 
-def test_a_clock_that_is_far_off_is_told(mariadb, mariadb_database):
-    with variable(mariadb, "init_connect", "SET timestamp = UNIX_TIMESTAMP() + 7200"):
-        told = mysql.check(settings_of(mariadb_database))
+def test_a_clock_that_is_far_off_is_told(server, database):
+    with variable(server, "init_connect", "SET timestamp = UNIX_TIMESTAMP() + 7200"):
+        told = doctor.check(settings_of(database))
 
     assert told.endswith("its clock is 120 minutes ahead of this machine's: check both")
 
@@ -124,55 +140,54 @@ def test_a_clock_that_is_far_off_is_told(mariadb, mariadb_database):
 # --- login ----------------------------------------------------------------------------------
 
 
-def test_a_wrong_password(mariadb_database):
-    told = trouble(mariadb_database, mysql_password="hunter2")
+def test_a_wrong_password(database):
+    told = trouble(database, mysql_password="hunter2")
 
     assert told == (
-        f"MySQL at 127.0.0.1:{mariadb_database.port} refuses the password of "
-        f"{mariadb_database.user!r}, or has no such user for this machine. "
+        f"MySQL at 127.0.0.1:{database.port} refuses the password of "
+        f"{database.user!r}, or has no such user for this machine. "
         "Check MYSQL_USER and MYSQL_PASSWORD."
     )
 
 
-def test_an_unknown_user(mariadb_database):
-    assert "refuses the password of 'stranger'" in trouble(mariadb_database, mysql_user="stranger")
+def test_an_unknown_user(database):
+    assert "refuses the password of 'stranger'" in trouble(database, mysql_user="stranger")
 
 
-def test_a_locked_account(mariadb, mariadb_database):
-    mariadb.execute(f"ALTER USER '{mariadb_database.user}' ACCOUNT LOCK")
+def test_a_locked_account(server, database):
+    server.execute(f"ALTER USER '{database.user}' ACCOUNT LOCK")
 
-    assert "has locked the account" in trouble(mariadb_database)
-
-
-def test_an_expired_password(mariadb, mariadb_database):
-    mariadb.execute(f"ALTER USER '{mariadb_database.user}' PASSWORD EXPIRE")
-
-    with variable(mariadb, "disconnect_on_expired_password", 1):
-        assert "has expired" in trouble(mariadb_database)
+    assert "has locked the account" in trouble(database)
 
 
-def test_too_many_connections_of_a_user(mariadb, mariadb_database):
-    mariadb.execute(f"ALTER USER '{mariadb_database.user}' WITH MAX_USER_CONNECTIONS 1")
-    settings = settings_of(mariadb_database)
+def test_an_expired_password(server, database):
+    server.execute(f"ALTER USER '{database.user}' PASSWORD EXPIRE")
+
+    assert "has expired" in trouble(database)
+
+
+def test_too_many_connections_of_a_user(server, database):
+    server.execute(f"ALTER USER '{database.user}' WITH MAX_USER_CONNECTIONS 1")
+    settings = settings_of(database)
 
     with pymysql.connect(
         host="127.0.0.1",
         port=settings.mysql_port,
         user=settings.mysql_user,
-        password=mariadb_database.password.encode(),
+        password=database.password.encode(),
     ):
-        assert "allows" in (told := trouble(mariadb_database))
+        assert "allows" in (told := trouble(database))
     assert "no more" in told
 
 
-def test_a_password_with_any_letters(mariadb, mariadb_database):
+def test_a_password_with_any_letters(server, database):
     password = "pässwörd-€-Ω"
-    mariadb.execute(f"ALTER USER '{mariadb_database.user}' IDENTIFIED BY '{password}'")
+    server.execute(f"ALTER USER '{database.user}' IDENTIFIED BY '{password}'")
 
-    assert "MariaDB" in mysql.check(settings_of(mariadb_database, mysql_password=password))
+    assert "MySQL at" in doctor.check(settings_of(database, mysql_password=password))
 
 
-def test_a_login_that_needs_cryptography(mariadb_database, monkeypatch):
+def test_a_login_that_needs_cryptography(database, monkeypatch):
     monkeypatch.setattr(pymysql._auth, "_have_cryptography", False)
     hello = (
         b"\x0a8.4.0\0" + bytes(4) + b"saltsalt\0"  # protocol, version, connection, salt
@@ -187,7 +202,7 @@ def test_a_login_that_needs_cryptography(mariadb_database, monkeypatch):
         for number, packet in zip(numbers, packets, strict=True)
     ]
     with saying(b"".join(framed), hang_up=False) as port:
-        told = trouble(mariadb_database, mysql_port=port)
+        told = trouble(database, mysql_port=port)
 
     assert "needs the Python package cryptography" in told
     assert "make install" in told
@@ -196,31 +211,31 @@ def test_a_login_that_needs_cryptography(mariadb_database, monkeypatch):
 # --- database and rights --------------------------------------------------------------------
 
 
-def test_a_missing_database(mariadb, mariadb_database):
-    mariadb.execute(f"GRANT ALL ON *.* TO '{mariadb_database.user}'")
+def test_a_missing_database(server, database):
+    server.execute(f"GRANT ALL ON *.* TO '{database.user}'")
 
-    told = trouble(mariadb_database, mysql_database="nowhere")
+    told = trouble(database, mysql_database="nowhere")
 
     assert "has no database 'nowhere'" in told
     assert "CREATE DATABASE `nowhere` CHARACTER SET utf8mb4" in told
 
 
-def test_a_database_of_others(mariadb, mariadb_database):
-    other = mariadb.create_database()
+def test_a_database_of_others(server, database):
+    other = server.create_database()
 
-    told = trouble(mariadb_database, mysql_database=other.database)
+    told = trouble(database, mysql_database=other.database)
 
-    assert f"has no database {other.database!r} that {mariadb_database.user!r} may use" in told
+    assert f"has no database {other.database!r} that {database.user!r} may use" in told
     assert "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE" in told
 
 
 @pytest.mark.parametrize("missing", RIGHTS)
 @pytest.mark.parametrize("made", [True, False], ids=["with tables", "without tables"])
-def test_each_missing_right_is_named(mariadb, missing, made):
+def test_each_missing_right_is_named(server, missing, made):
     others = ", ".join(right for right in RIGHTS if right != missing)
-    database = mariadb.create_database(grants=others)
+    database = server.create_database(grants=others)
     if made:
-        make_tables(mariadb, database)
+        make_tables(server, database)
 
     told = trouble(database)
 
@@ -230,16 +245,16 @@ def test_each_missing_right_is_named(mariadb, missing, made):
     assert f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{database.database}`.*" in told
 
 
-def test_a_read_only_server(mariadb, mariadb_database):
-    make_tables(mariadb, mariadb_database)
+def test_a_read_only_server(server, database):
+    make_tables(server, database)
 
-    with variable(mariadb, "read_only", 1):
-        assert "is read-only. Check that MYSQL_HOST is the primary" in trouble(mariadb_database)
+    with variable(server, "read_only", 1):
+        assert "is read-only. Check that MYSQL_HOST is the primary" in trouble(database)
 
 
-def test_a_read_only_server_without_tables(mariadb, mariadb_database):
-    with variable(mariadb, "read_only", 1):
-        assert "is read-only" in trouble(mariadb_database)
+def test_a_read_only_server_without_tables(server, database):
+    with variable(server, "read_only", 1):
+        assert "is read-only" in trouble(database)
 
 
 @pytest.mark.parametrize(
@@ -256,15 +271,15 @@ def test_a_server_that_is_too_old(version, told):
 # --- network --------------------------------------------------------------------------------
 
 
-def test_an_unknown_host(mariadb_database):
-    told = trouble(mariadb_database, mysql_host="db.invalid")
+def test_an_unknown_host(database):
+    told = trouble(database, mysql_host="db.invalid")
 
     assert "'db.invalid'" in told
     assert "MYSQL_HOST" in told
 
 
-def test_a_refused_connection(mariadb_database, nobody):
-    told = trouble(mariadb_database, mysql_port=nobody)
+def test_a_refused_connection(database, nobody):
+    told = trouble(database, mysql_port=nobody)
 
     assert told == (
         f"MySQL at 127.0.0.1:{nobody} cannot be reached: nobody listens there. "
@@ -274,18 +289,18 @@ def test_a_refused_connection(mariadb_database, nobody):
 
 @pytest.fixture
 def hurried(monkeypatch):
-    monkeypatch.setattr(mysql, "SECONDS", 0.3)
+    monkeypatch.setattr(doctor, "SECONDS", 0.3)
 
 
-def test_a_black_hole(mariadb_database, black_hole, hurried):
-    told = trouble(mariadb_database, mysql_port=black_hole)
+def test_a_black_hole(database, black_hole, hurried):
+    told = trouble(database, mysql_port=black_hole)
 
     assert "cannot be reached: no answer" in told
     assert "firewall" in told
 
 
-def test_a_server_that_says_nothing(mariadb_database, silent, hurried):
-    told = trouble(mariadb_database, mysql_port=silent)
+def test_a_server_that_says_nothing(database, silent, hurried):
+    told = trouble(database, mysql_port=silent)
 
     assert "took the connection and then did not answer in time" in told
     assert "MYSQL_PORT" in told
@@ -294,64 +309,63 @@ def test_a_server_that_says_nothing(mariadb_database, silent, hurried):
 @pytest.mark.parametrize(
     "words", [b"SSH-2.0-OpenSSH_9.2p1\r\n", b"220 mail ESMTP\r\n", b"HTTP/1.1 400 Bad Request\r\n"]
 )
-def test_a_server_of_something_else(mariadb_database, words):
+def test_a_server_of_something_else(database, words):
     with saying(words) as port:
-        told = trouble(mariadb_database, mysql_port=port)
+        told = trouble(database, mysql_port=port)
 
     assert f"What answers instead of MySQL at 127.0.0.1:{port} is something else" in told
 
 
-def test_a_server_that_hangs_up(mariadb_database):
+def test_a_server_that_hangs_up(database):
     with saying(b"") as port:
-        assert "has closed the connection" in trouble(mariadb_database, mysql_port=port)
+        assert "has closed the connection" in trouble(database, mysql_port=port)
 
 
 # --- TLS ------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def certificate(mariadb, new):
+def certificate(server, new):
     """Let the server show another certificate."""
-    before = mariadb.certificate
-    settings = ("ssl_cert", "certificate"), ("ssl_key", "key"), ("ssl_ca", "authority")
+    before = server.certificate
+    names = ("certificate", "key", "authority")
 
     def use(files):
         # The paths are fixed while it runs, what stands in them is not.
-        for _, name in settings:
+        for name in names:
             getattr(before, name).write_bytes(files[name])
-        mariadb.execute("FLUSH SSL")
+        server.execute("ALTER INSTANCE RELOAD TLS" if server.name == "mysql" else "FLUSH SSL")
 
-    old = {name: getattr(before, name).read_bytes() for _, name in settings}
-    use({name: getattr(new, name).read_bytes() for _, name in settings})
+    old = {name: getattr(before, name).read_bytes() for name in names}
     try:
+        use({name: getattr(new, name).read_bytes() for name in names})
         yield
     finally:
         use(old)
 
 
-def test_a_certificate_of_another_authority(mariadb_database, tmp_path):
-    told = trouble(mariadb_database, mysql_ssl_ca=Authority(tmp_path).path)
+def test_a_certificate_of_another_authority(database, tmp_path):
+    told = trouble(database, mysql_ssl_ca=Authority(tmp_path).path)
 
-    assert told.startswith(
-        f"The certificate of MySQL at 127.0.0.1:{mariadb_database.port} is of an"
-    )
+    assert told.startswith(f"The certificate of MySQL at 127.0.0.1:{database.port} is of an")
     assert "Set MYSQL_SSL_CA to that authority's file" in told
 
 
-def test_a_certificate_of_another_host(mariadb, mariadb_database, authority):
+def test_a_certificate_of_another_host(server, database, authority):
     ca = authority.path.read_bytes()
-    with certificate(mariadb, authority.issue("db.example")):
-        told = trouble(mariadb_database, mysql_ssl_ca=authority.path)
-        named = trouble(mariadb_database, mysql_ssl_ca=authority.path, mysql_host="localhost")
+    with certificate(server, authority.issue("db.example")):
+        told = trouble(database, mysql_ssl_ca=authority.path)
+        named = trouble(database, mysql_ssl_ca=authority.path, mysql_host="localhost")
 
     assert authority.path.read_bytes() == ca
     assert "is for another address. Set MYSQL_HOST and MYSQL_PORT" in told
     assert "is for another host name. Set MYSQL_HOST" in named
 
 
-def test_an_expired_certificate(mariadb, mariadb_database, authority):
+def test_an_expired_certificate(mariadb, authority):  # MySQL takes none
+    database = mariadb.create_database()
     with certificate(mariadb, authority.issue(expired=True)):
-        told = trouble(mariadb_database, mysql_ssl_ca=authority.path)
+        told = trouble(database, mysql_ssl_ca=authority.path)
 
     assert "has expired. Renew it there" in told
 
@@ -363,19 +377,19 @@ def test_a_server_without_tls(authority):
         assert "offers no TLS, which MYSQL_SSL_CA asks for" in trouble(
             database, mysql_ssl_ca=authority.path
         )
-        assert "no TLS, LOAD DATA LOCAL)" in mysql.check(settings_of(database))
+        assert "no TLS, LOAD DATA LOCAL)" in doctor.check(settings_of(database))
 
 
-def test_a_file_of_authorities_that_is_not_there(mariadb_database, tmp_path):
-    told = trouble(mariadb_database, mysql_ssl_ca=tmp_path / "absent.pem")
+def test_a_file_of_authorities_that_is_not_there(database, tmp_path):
+    told = trouble(database, mysql_ssl_ca=tmp_path / "absent.pem")
 
     assert told.startswith("The file that MYSQL_SSL_CA names cannot be read: No such file")
 
 
-def test_a_file_of_authorities_without_any(mariadb_database, tmp_path):
+def test_a_file_of_authorities_without_any(database, tmp_path):
     (tmp_path / "ca.pem").write_text("hunter2")
 
-    assert "holds no certificate" in trouble(mariadb_database, mysql_ssl_ca=tmp_path / "ca.pem")
+    assert "holds no certificate" in trouble(database, mysql_ssl_ca=tmp_path / "ca.pem")
 
 
 # --- errors of transactions, as a real server makes them --------------------------------------
@@ -400,9 +414,9 @@ def fails(connection, sql, database):
 
 
 @pytest.fixture
-def two(mariadb_database):
+def two(database):
     """Two connections, and a table of two rows that the first has a lock on."""
-    with connect(mariadb_database) as first, connect(mariadb_database) as second:
+    with connect(database) as first, connect(database) as second:
         run(first, "CREATE TABLE things (id INT PRIMARY KEY, text VARCHAR(3)) ENGINE=InnoDB")
         run(first, "INSERT INTO things VALUES (1, 'a'), (2, 'b')")
         first.commit()
@@ -410,16 +424,16 @@ def two(mariadb_database):
         yield first, second
 
 
-def test_a_lock_that_is_held_too_long_passes(two, mariadb_database):
+def test_a_lock_that_is_held_too_long_passes(two, database):
     run(two[1], "SET innodb_lock_wait_timeout = 1")
 
-    told, passing = fails(two[1], "UPDATE things SET text = 'd' WHERE id = 1", mariadb_database)
+    told, passing = fails(two[1], "UPDATE things SET text = 'd' WHERE id = 1", database)
 
     assert "waited too long for a lock" in told
     assert passing
 
 
-def test_a_deadlock_passes(two, mariadb_database):
+def test_a_deadlock_passes(two, database):
     first, second = two
     run(second, "UPDATE things SET text = 'd' WHERE id = 2")
     errors = []
@@ -443,20 +457,20 @@ def test_a_deadlock_passes(two, mariadb_database):
     assert is_passing(errors[0])
 
 
-def test_a_killed_connection_passes(mariadb, two, mariadb_database):
-    mariadb.execute(f"KILL {two[1].thread_id()}")
+def test_a_killed_connection_passes(server, two, database):
+    server.execute(f"KILL {two[1].thread_id()}")
 
-    told, passing = fails(two[1], "SELECT 1", mariadb_database)
+    told, passing = fails(two[1], "SELECT 1", database)
 
     assert "the connection" in told
     assert passing
 
 
-def test_a_closed_connection_passes(mariadb_database):
-    connection = connect(mariadb_database)
+def test_a_closed_connection_passes(database):
+    connection = connect(database)
     connection.close()
 
-    told, passing = fails(connection, "SELECT 1", mariadb_database)
+    told, passing = fails(connection, "SELECT 1", database)
 
     assert "closed the connection" in told
     assert passing
@@ -471,8 +485,8 @@ def test_a_closed_connection_passes(mariadb_database):
         ("INSERT 'hunter2' INTO things", "1064"),
     ],
 )
-def test_an_error_of_the_rows_stays_and_tells_none_of_them(two, mariadb_database, sql, number):
-    told, passing = fails(two[1], sql, mariadb_database)
+def test_an_error_of_the_rows_stays_and_tells_none_of_them(two, database, sql, number):
+    told, passing = fails(two[1], sql, database)
 
     assert f"error {number}: " in told
     assert "hunter2" not in told
