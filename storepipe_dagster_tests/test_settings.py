@@ -248,9 +248,8 @@ def test_an_error_of_what_is_missing_shows_no_secret_that_is_there(read):
     assert "hunter2" not in str(caught.value)
 
 
-def test_lake_and_history_lie_in_the_home(read):
-    settings = read(STOREPIPE_HOME="/data")
-    assert (settings.lake, settings.dagster_home) == (Path("/data/lake"), Path("/data/dagster"))
+def test_the_history_lies_in_the_home(read):
+    assert read(STOREPIPE_HOME="/data").dagster_home == Path("/data/dagster")
 
 
 def test_the_settings_of_a_process_are_read_once(read):

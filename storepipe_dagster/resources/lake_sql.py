@@ -4,7 +4,7 @@ Reads only; nothing of the pipeline's data is computed here. Asset checks and ``
 ask their questions through it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import dagster as dg
 import deltalake
 import duckdb
-import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import PyFileSystem
 
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake
@@ -38,58 +40,63 @@ class LakeSql(dg.ConfigurableResource[Any]):
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per table that exists."""
-        with duckdb.connect(":memory:") as connection:
+        with self.lake.explained(), duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            if self.lake.storage_options:
-                connection.register_filesystem(self.lake.files)
             for schema, key in SCHEMAS.items():
                 connection.execute(f"CREATE SCHEMA {schema}")
                 for table in self._tables(key):
-                    rows = self._rows(connection, schema, dg.AssetKey([*key.path, table]))
-                    if rows:
+                    path = self.lake.path(key, table)
+                    rows_of = self._extracts if schema == "raw_relational" else self._delta
+                    if rows := rows_of(connection, path):
                         connection.execute(f'CREATE VIEW {schema}."{table}" AS {rows}')
             yield connection
 
     def _tables(self, key: dg.AssetKey) -> list[str]:
-        folder = self.lake.path(key)
-        if not self.lake.files.exists(folder):
+        try:
+            found = self.lake.files.ls(self.lake.path(key), detail=False)
+        except FileNotFoundError:
             return []
-        return sorted(path.rsplit("/", 1)[-1] for path in self.lake.files.ls(folder, detail=False))
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
 
-    def _rows(
-        self, connection: duckdb.DuckDBPyConnection, schema: str, key: dg.AssetKey
-    ) -> str | None:
-        """The query that a table's view stands for; none if there is no table."""
-        path = self.lake.path(key)
-        if schema != "raw_relational":
-            options = self.lake.storage_options
-            if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
-                return None
-            table = deltalake.DeltaTable(path, storage_options=options)
-            return _delta(connection, "_".join(key.path), table)
-        for pattern in (f"{path}/{PARQUET_FILE}", f"{path}/*/{PARQUET_FILE}"):
-            if self.lake.files.glob(pattern):
-                return f"FROM read_parquet({_quoted(pattern)}, hive_partitioning = true)"
-        return None
+    def _extracts(self, connection: duckdb.DuckDBPyConnection, path: str) -> str | None:
+        """The query that a view on a table's extracts stands for; none if there are none."""
+        files = [file for file in self.lake.all_in(path) if file.endswith(f"/{PARQUET_FILE}")]
+        if not files:
+            return None
+        if not self.lake.storage_options:
+            return f"FROM read_parquet({_listed(files)}, hive_partitioning = true)"
+        folder = PyFileSystem(DeltaStorageHandler(path, self.lake.storage_options))
+        inside = [file.removeprefix(f"{path}/") for file in files]
+        return _registered(connection, path, ds.dataset(inside, filesystem=folder))
+
+    def _delta(self, connection: duckdb.DuckDBPyConnection, path: str) -> str | None:
+        """The query that a view on a Delta table's newest version stands for."""
+        options = self.lake.storage_options
+        if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
+            return None
+        table = deltalake.DeltaTable(path, storage_options=options)
+        if DELETION_VECTORS in (table.protocol().reader_features or ()):
+            raise UnreadableTableError(
+                f"{table.table_uri} uses deletion vectors, which DuckDB would not see here. "
+                "Rewrite it without: ALTER TABLE ... SET TBLPROPERTIES "
+                "(delta.enableDeletionVectors=false), then REORG TABLE ... APPLY (PURGE)."
+            )
+        files = [file.removeprefix("file://") for file in table.file_uris()]
+        # DuckDB itself reads the files of a folder, and does so quicker than by way of Arrow.
+        if options or not files:
+            return _registered(connection, path, table.to_pyarrow_dataset())
+        columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
+        hive = "true" if table.metadata().partition_columns else "false"
+        return f"SELECT {columns} FROM read_parquet({_listed(files)}, hive_partitioning = {hive})"
 
 
-def _delta(connection: duckdb.DuckDBPyConnection, name: str, table: deltalake.DeltaTable) -> str:
-    """The data files of a Delta table's newest version; without files, its columns without rows."""
-    if DELETION_VECTORS in (table.protocol().reader_features or ()):
-        raise UnreadableTableError(
-            f"{table.table_uri} uses deletion vectors, which DuckDB would not see here. "
-            "Rewrite it without: ALTER TABLE ... SET TBLPROPERTIES "
-            "(delta.enableDeletionVectors=false), then REORG TABLE ... APPLY (PURGE)."
-        )
-    schema = pa.schema(table.schema().to_arrow())
-    files = [file.removeprefix("file://") for file in table.file_uris()]
-    if not files:
-        connection.register(f"no_{name}", schema.empty_table())
-        return f"FROM no_{name}"
-    columns = ", ".join(f'"{column}"' for column in schema.names)
-    listed = ", ".join(_quoted(file) for file in files)
-    hive = "true" if table.metadata().partition_columns else "false"
-    return f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = {hive})"
+def _registered(connection: duckdb.DuckDBPyConnection, path: str, rows: ds.Dataset) -> str:
+    connection.register(f"files of {path}", rows)
+    return f'FROM "files of {path}"'
+
+
+def _listed(files: Sequence[str]) -> str:
+    return f"[{', '.join(_quoted(file) for file in files)}]"
 
 
 def _quoted(text: str) -> str:

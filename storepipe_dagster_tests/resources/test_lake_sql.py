@@ -68,7 +68,10 @@ def test_the_three_schemas_have_one_view_per_table(lake):
     write_parquet(lake, "carts/cart_date=2020-01-01", [{"cart_date": date(2020, 1, 1)}])
     write_sales(lake, date(2020, 1, 1))
     write_delta(lake, "refined/sales_by_day", pa.table({"lines": [3]}))
-    views = "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
+    views = (
+        "SELECT schema_name, view_name FROM duckdb_views() "
+        "WHERE NOT internal AND NOT temporary ORDER BY ALL"
+    )
     assert ask(lake, views) == [
         ("raw_relational", "carts"),
         ("raw_relational", "users"),
@@ -94,7 +97,9 @@ def test_a_folder_that_is_no_table_is_passed_over(lake):
     for file in ("trusted/half/part", "refined/store_report/index.html", "raw/relational/carts/x"):
         with lake.write(f"{lake.root}/{file}") as opened:
             opened.write(b"<p>")
-    assert ask(lake, "SELECT count(*) FROM duckdb_views() WHERE NOT internal") == [(0,)]
+    assert ask(
+        lake, "SELECT count(*) FROM duckdb_views() WHERE NOT internal AND NOT temporary"
+    ) == [(0,)]
 
 
 def test_rows_of_a_delta_table_have_their_types(lake):
@@ -150,14 +155,14 @@ def test_a_delta_table_without_rows_keeps_its_columns(lake, partition_by):
 
 
 def test_only_the_files_of_the_days_asked_for_are_read(lake):
-    days = [date(2020, 1, day) for day in range(1, 5)]
-    write_sales(lake, *days)
+    write_sales(lake, *(date(2020, 1, day) for day in range(1, 5)))
+    (file,) = (f for f in lake.all_in(lake.path(RULE[0])) if "sale_date=2020-01-04" in f)
+    with lake.write(file) as broken:
+        broken.write(b"no Parquet: who reads it fails")
     with connect(lake) as connection:
-        (_, plan) = connection.execute(
-            "EXPLAIN ANALYZE FROM trusted.sales WHERE sale_date BETWEEN $first AND $last",
-            day_bounds(["2020-01-03", "2020-01-02"]),
-        ).fetchall()[0]
-    assert "Scanning Files: 2/4" in plan
+        query = "SELECT count(*) FROM trusted.sales WHERE sale_date BETWEEN $first AND $last"
+        asked = day_bounds(["2020-01-03", "2020-01-02"])
+        assert connection.execute(query, asked).fetchall() == [(2,)]
 
 
 def test_a_path_with_a_quote_is_read(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from storepipe_dagster.layers.mysql import schemas as mysql
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.layers.relational.checks import NAME, relational_checks
-from storepipe_dagster.resources.database import Database
+from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster_tests.layers.literal_lake import judge, write_parquet
 
 DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
@@ -38,7 +38,7 @@ SCHEMAS = {
 @pytest.fixture
 def database(tmp_path):
     """A database that holds the good rows."""
-    full = Database(url=f"sqlite:///{tmp_path / 'store.db'}")
+    full = SqliteDatabase(path=str(tmp_path / "store.db"))
     full.upsert(mysql.PRODUCTS, GOOD["products"])
     full.upsert(mysql.USERS, GOOD["users"])
     for day in (DAY_1, DAY_2):
