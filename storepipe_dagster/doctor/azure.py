@@ -1,5 +1,6 @@
 """The lake of the azure deployment: three containers of a storage account."""
 
+import logging
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
@@ -31,6 +32,8 @@ def check(settings: Settings) -> str:
         if text
         else StorageAccount.named(str(settings.azure_storage_account_name))
     )
+    # It tells at length what `explain` tells in a sentence.
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)
     try:
         with connect(account, **QUICK) as client:
             absent = [name for name in CONTAINERS if not _may_be_used(client, name, account)]
@@ -60,6 +63,8 @@ def _lets_us(container: ContainerClient, right: str, account: StorageAccount) ->
         # Unless the container is missing, it let us; there was nothing to do it to.
         return code_of(error) != "ContainerNotFound"
     except HttpResponseError as error:
+        if error.response is None:  # no identity: nothing was asked
+            raise
         where = f"to {right} in the container {container.container_name}"
         raise TroubleError(f"{explain(error, account)} It was asked {where}.") from None
     return True

@@ -11,7 +11,9 @@ from azure.storage.blob import BlobServiceClient, generate_account_sas, generate
 from storepipe_dagster.doctor import TroubleError, azure
 from storepipe_dagster.settings import Settings
 from storepipe_dagster.storage_account import StorageAccount
+from storepipe_dagster_tests.io_managers.azure_cloud import HEADER, managed_identity
 from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
+from storepipe_dagster_tests.servers.azurite import Azurite
 
 CONTAINERS = ("raw", "trusted", "refined")
 WRONG_KEY = base64.b64encode(b"hunter2").decode()
@@ -200,6 +202,58 @@ def test_a_signature_for_one_container_alone(account, containers):
     told = trouble(with_sas(account, sas))
 
     assert "the signature is for one container. Make one for the account" in told
+
+
+# --- identities, which Azure takes over HTTPS only ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def secure_azurite(authority):
+    with Azurite(authority.issue()) as server:
+        yield server
+
+
+@pytest.fixture
+def with_identity(authority, monkeypatch):
+    """Let a managed identity be found that knows the right header, or not."""
+    with managed_identity() as server:
+
+        def use(header):
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.path))
+            monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
+            monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{server.server_port}/token")
+            monkeypatch.setenv("IDENTITY_HEADER", header)
+
+        yield use
+
+
+def without_key(account):
+    return f"BlobEndpoint={account.endpoint};AccountName={account.name}"
+
+
+def test_an_identity_that_may_do_all_is_well(secure_azurite, with_identity):
+    account = secure_azurite.new_account()
+    with_identity(HEADER)
+
+    told = azure.check(settings_of(without_key(account)))
+
+    assert told == f"{account.endpoint}: the first run makes the containers raw, trusted, refined"
+
+
+def test_no_identity(secure_azurite, with_identity, caplog):
+    with_identity("another header")
+    with pytest.raises(TroubleError) as caught:
+        azure.check(settings_of(without_key(secure_azurite.new_account())))
+
+    assert "no Azure identity was found or it was refused" in str(caught.value)
+    assert "It was asked" not in str(caught.value)
+    assert caplog.records == []
+
+
+def test_an_authority_that_is_not_trusted(secure_azurite):
+    account = secure_azurite.new_account()
+
+    assert "TLS failed" in trouble(account.connection_string)
 
 
 # --- network --------------------------------------------------------------------------------
