@@ -3,7 +3,7 @@
 No key, signature or token is in these texts: they are made of codes and of the account's address.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,7 +15,7 @@ from storepipe_dagster.errors import UserError
 from storepipe_dagster.storage_account import StorageAccount
 
 CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
-CLOCK_SKEW = timedelta(minutes=5)
+NOW, CLOCK_SKEW = timedelta(), timedelta(minutes=5)
 UNAUTHENTICATED, FORBIDDEN, SERVER_ERROR = 401, 403, 500
 NO_IDENTITY = (
     "no Azure identity was found or it was refused. Log in with az login, give the machine a "
@@ -105,7 +105,7 @@ def _refused(account: StorageAccount) -> str:
         if "sr=" in account.sas:
             return "the signature is for one container. Make one for the account"
         ends = parse_qs(account.sas).get("se", [""])[0]
-        if ends and _moment(ends) < datetime.now(timezone.utc):
+        if (_since(ends, datetime.fromisoformat) or NOW) > NOW:
             return f"the signature expired at {ends}. Make a new one"
         return f"the signature is wrong, or its key was rotated. Copy it to {CONNECTION_STRING}"
     return "the Azure identity was refused. Check that its tenant is the account's"
@@ -129,18 +129,21 @@ def _credential(account: StorageAccount) -> str:
 def _skew(error: HttpResponseError) -> str | None:
     """That our clock is off from the server's, if it is too far."""
     response: Any = error.response
-    date = response.headers.get("Date")
-    if not date:
-        return None
-    off = abs(datetime.now(timezone.utc) - parsedate_to_datetime(date))
+    off = abs(_since(response.headers.get("Date", ""), parsedate_to_datetime) or NOW)
     minutes = round(off.total_seconds() / 60)
     told = f"this machine's clock is {minutes} minutes off from the server's. Set the clock"
     return told if off > CLOCK_SKEW else None
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+def _since(text: str, read: Callable[[str], datetime]) -> timedelta | None:
+    """How long ago that was, by this machine's clock; nothing if it is no time."""
+    try:
+        moment = read(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return datetime.now(timezone.utc) - (
+        moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    )
 
 
 def _texts(error: BaseException | None) -> Iterator[str]:

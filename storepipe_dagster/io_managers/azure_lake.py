@@ -139,6 +139,7 @@ class AzureLake(Lake):
         return f"abfss://{container}@{self.account.name}.dfs.{self.spark_suffix}/{name}"
 
     def all_in(self, folder: str) -> list[str]:
+        """The files in a folder and below; none if it is not there."""
         return [f"az://{path}" for path in super().all_in(folder)]
 
     @contextmanager
