@@ -21,7 +21,7 @@ DO_NOTHING = (
     "INSERT INTO `{table}` SELECT * FROM `{table}` WHERE 1 = 0",
     "UPDATE `{table}` SET `{column}` = `{column}` WHERE 1 = 0",
     "DELETE FROM `{table}` WHERE 1 = 0",
-    "CREATE TABLE `storepipe_doctor_{table}` LIKE `storepipe_doctor_absent`",
+    "PREPARE doctor FROM 'CREATE TABLE `{table}` (`{column}` INT)'",  # not executed
 )
 
 
@@ -86,7 +86,7 @@ def _missing_right(connection: Any, statement: str) -> str | None:
             cursor.execute(statement)
     except pymysql.MySQLError as error:
         if right := missing_right(error):
-            return right.replace("storepipe_doctor_", "")
+            return right
         if not is_missing_table(error):
             raise
     return None

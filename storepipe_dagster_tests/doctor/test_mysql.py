@@ -245,6 +245,15 @@ def test_each_missing_right_is_named(server, missing, made):
     assert f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{database.database}`.*" in told
 
 
+def test_rights_on_our_tables_alone_are_enough(server):
+    database = server.create_database(grants="CREATE TEMPORARY TABLES")
+    make_tables(server, database)
+    for table in METADATA.tables:
+        server.execute(f"GRANT {LEAST} ON `{database.database}`.`{table}` TO '{database.user}'")
+
+    assert doctor.check(settings_of(database))
+
+
 def test_a_read_only_server(server, database):
     make_tables(server, database)
 
