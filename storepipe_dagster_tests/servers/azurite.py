@@ -88,7 +88,8 @@ class Azurite(Server):
 
     def environment(self) -> Mapping[str, str]:
         accounts = {EMULATED.name: EMULATED.key, **self._keys}
-        return {"AZURITE_ACCOUNTS": ";".join(f"{name}:{key}" for name, key in accounts.items())}
+        listed = ";".join(f"{name}:{key}" for name, key in accounts.items())
+        return {**super().environment(), "AZURITE_ACCOUNTS": listed}
 
     def answers(self) -> bool:
         with socket.socket() as probe:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import secrets
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import pymysql
 
 from storepipe_dagster_tests.servers.certificates import Certificate
 from storepipe_dagster_tests.servers.install import program
-from storepipe_dagster_tests.servers.process import Server, ServerError
+from storepipe_dagster_tests.servers.process import Server
 
 ALL = "ALL"
 # What the pipeline's own user needs, and no more.
@@ -63,7 +62,7 @@ class MariaDb(Server):
         self.make_data()
 
     def make_data(self) -> None:
-        run_to_the_end(
+        self.run(
             program("mariadb-install-db"),
             "--no-defaults",
             f"--datadir={self.data}",
@@ -144,9 +143,3 @@ class MariaDb(Server):
 def as_root() -> list[str]:
     """Both servers refuse to run as root unless told so."""
     return ["--user=root"] if os.geteuid() == 0 else []
-
-
-def run_to_the_end(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ServerError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from storepipe_dagster_tests.servers.mariadb import MariaDb, as_root, run_to_the_end
+from storepipe_dagster_tests.servers.mariadb import MariaDb, as_root
 
 
 class MySql(MariaDb):
@@ -14,7 +14,7 @@ class MySql(MariaDb):
     identified = "IDENTIFIED WITH caching_sha2_password BY"
 
     def make_data(self) -> None:
-        run_to_the_end(
+        self.run(
             self.program,
             "--no-defaults",
             "--initialize-insecure",

@@ -34,6 +34,8 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix=f"storepipe-{self.name}-"))
         self.port = free_port()
         self.log = self.folder / "server.log"
+        self.temporary = self.folder / "tmp"
+        self.temporary.mkdir()
         self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
@@ -43,7 +45,8 @@ class Server:
         raise NotImplementedError
 
     def environment(self) -> Mapping[str, str]:
-        return {}
+        # A server may tidy the folder of temporary files when it starts: MariaDB does.
+        return {**os.environ, "TMPDIR": str(self.temporary)}
 
     def answers(self) -> bool:
         """Tell whether a client is served."""
@@ -60,7 +63,7 @@ class Server:
                 subprocess.Popen,
                 ["setpriv", "--pdeathsig", "KILL", "--", *self.command()],
                 cwd=self.folder,
-                env={**os.environ, **self.environment()},
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -72,6 +75,14 @@ class Server:
                 self.kill()
                 raise ServerError(f"{self.name} did not start; its log ends:\n{self._last_words()}")
             time.sleep(0.02)
+
+    def run(self, *command: str | Path) -> None:
+        """Run a command of the server's to its end."""
+        done = subprocess.run(
+            command, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise ServerError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
     def kill(self) -> None:
         """End it at once, as a power cut does; nothing happens when it does not run."""

@@ -189,6 +189,12 @@ def test_two_servers_do_not_meet(mariadb, azurite):
         assert mariadb.execute("SHOW DATABASES LIKE 'only_here'") == ()
 
 
+def test_a_server_keeps_its_temporary_files_to_itself(database_server):
+    # Else the next server that starts removes them.
+    ((folder,),) = database_server.execute("SELECT @@tmpdir")
+    assert Path(folder) == database_server.temporary
+
+
 def test_the_folder_of_a_server_is_removed_with_it():
     with MariaDb() as server:
         assert server.data.is_dir()
