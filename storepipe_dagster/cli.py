@@ -154,7 +154,9 @@ def doctor() -> None:
 
     with _store_of_home():
         well = examine(settings(), click.echo)
-    sys.exit(not well)
+    sys.stdout.flush()
+    # Not sys.exit: on its way out PySpark says farewell to a server that may never answer.
+    os._exit(not well)
 
 
 @storepipe.command()
