@@ -1,7 +1,14 @@
 """Whether Spark answers, in this process or at a Spark Connect endpoint."""
 
+import os
 import socket
 from urllib.parse import urlsplit
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it is read once; what it tells, we tell
+
+import grpc  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql.connect.client import DefaultChannelBuilder
 
 from storepipe_dagster.doctor import SECONDS, TroubleError
 from storepipe_dagster.io_managers.lake import Lake
@@ -18,7 +25,26 @@ def check(settings: Settings) -> str:
         spark = InProcessSpark(lake=Lake(root=str(settings.storepipe_home)))
         return f"in this process (Sail, as Spark {_answer(spark)})"
     where = _reach(remote)
-    return f"{where} answers (Spark {_answer(RemoteSpark(remote=remote))})"
+    _shake_hands(remote, where)
+    try:
+        return f"{where} answers (Spark {_answer(RemoteSpark(remote=remote))})"
+    except PySparkException as error:
+        raise TroubleError(
+            f"{where} does not answer as Spark does ({type(error).__name__}). Check that it is "
+            "Spark 4, and the token in STOREPIPE_SPARK_REMOTE if it asks for one."
+        ) from None
+
+
+def _shake_hands(remote: str, where: str) -> None:
+    """Fail soon where PySpark would try for minutes: what listens there has to speak gRPC."""
+    with DefaultChannelBuilder(remote).toChannel() as channel:
+        try:
+            grpc.channel_ready_future(channel).result(SECONDS)
+        except grpc.FutureTimeoutError:
+            raise TroubleError(
+                f"{where} takes the connection but does not speak Spark Connect, or not with the "
+                "same TLS. Check the port, token and use_ssl in STOREPIPE_SPARK_REMOTE."
+            ) from None
 
 
 def _answer(spark: InProcessSpark | RemoteSpark) -> str:

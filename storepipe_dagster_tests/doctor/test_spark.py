@@ -1,10 +1,22 @@
 """Tests of `storepipe_dagster.doctor.spark`."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
 import pytest
+from pyspark.sql.connect.session import SparkSession
 
 from storepipe_dagster.doctor import TroubleError, spark
 from storepipe_dagster.resources.spark import _sail_address
 from storepipe_dagster.settings import Settings
+
+
+@pytest.fixture
+def no_session(monkeypatch):
+    """As in a new process: PySpark would hand out the session that other tests use."""
+    monkeypatch.setattr(SparkSession, "_default_session", None)
+    monkeypatch.setattr(SparkSession, "_active_session", threading.local())
 
 
 def check(remote=None):
@@ -22,7 +34,7 @@ def test_spark_in_this_process_is_well():
     assert check().startswith("in this process (Sail, as Spark 4.")
 
 
-def test_spark_elsewhere_is_well():
+def test_spark_elsewhere_is_well(no_session):
     address = _sail_address()  # it is elsewhere for all that a client knows
 
     told = check(f"{address}/;user_id=hunter2")
@@ -48,6 +60,27 @@ def test_no_answer(black_hole, monkeypatch):
     monkeypatch.setattr(spark, "SECONDS", 0.3)
 
     assert "cannot be reached: no answer" in trouble(f"sc://127.0.0.1:{black_hole}")
+
+
+@pytest.mark.parametrize("parameters", ["", "/;token=hunter2"])
+def test_a_server_that_says_nothing(silent, monkeypatch, parameters):
+    monkeypatch.setattr(spark, "SECONDS", 0.3)
+
+    told = trouble(f"sc://127.0.0.1:{silent}{parameters}")
+
+    assert "takes the connection but does not speak Spark Connect, or not with the same TLS" in told
+    assert "STOREPIPE_SPARK_REMOTE" in told
+
+
+def test_a_server_of_something_else(no_session):
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    told = trouble(f"sc://127.0.0.1:{port}/;user_id=hunter2")
+    server.stop(None)
+
+    assert f"127.0.0.1:{port} does not answer as Spark does" in told
 
 
 def test_a_port_that_is_none():
