@@ -10,8 +10,8 @@ import ssl
 CERTIFICATES = {
     9: "is not valid yet. Check the clocks of both machines, then renew it there",
     10: "has expired. Renew it there, and check this machine's clock",
-    62: "is for another host name. Set {address} to a name that the certificate has",
-    64: "is for another address. Set {address} to a name that the certificate has",
+    62: "is for another host name. Use a name that it has: check {address}",
+    64: "is for another address. Use a name that it has: check {address}",
 }
 UNTRUSTED = "is of an authority that is not trusted. Set {authorities} to that authority's file"
 
