@@ -39,7 +39,7 @@ test: install servers  ## All set-up, then all tests
 dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
 	$(BIN)/storepipe dev
 
-bench: install  ## The pipeline beside what its users would pick instead
+bench: install servers  ## The pipeline beside what its users would pick instead
 	$(BIN)/python -m storepipe_dagster_tests.bench
 
 lint: install  ## What CI holds the code to: ruff and mypy

@@ -19,6 +19,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
+from dagster_shared.error import SerializableErrorInfo
 
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
@@ -58,6 +59,8 @@ class Progress:
             self._checked(event.asset_check_evaluation_data)
         elif event.is_step_success:
             self._finished(event)
+        elif event.is_step_up_for_retry:
+            self._up_for_retry(event)
         elif event.is_step_failure:
             self._failed(event)
 
@@ -90,18 +93,29 @@ class Progress:
         name = " + ".join(made) or step
         self.tell(f"[{self._done:>2}/{self.steps}] {name:<34} {seconds:6.2f} s  {rows}".rstrip())
 
+    def _up_for_retry(self, event: dg.DagsterEvent) -> None:
+        step = event.step_key or ""
+        for key in self._made.pop(step, []):
+            self.rows.pop(key, None)
+        message = _cause(event.step_retry_data.error)
+        self.tell(f"        {step.replace('__', '/')} starts again. {message or ''}".rstrip())
+
     def _failed(self, event: dg.DagsterEvent) -> None:
         self._done += 1
         step = (event.step_key or "").replace("__", "/")
         self.tell(f"[{self._done:>2}/{self.steps}] {step} FAILED")
-        error = event.step_failure_data.error
-        cause = error.cause if error and error.cause else error
-        if cause is None or cause.cls_name == "DagsterAssetCheckFailedError":
-            return
-        message = cause.message.strip()
-        if message.startswith(OWN_ERROR):
-            message = message.split(": ", 1)[-1]
-        self.problems.append(f"{step}: {message}")
+        message = _cause(event.step_failure_data.error)
+        if message is not None:
+            self.problems.append(f"{step}: {message}")
+
+
+def _cause(error: SerializableErrorInfo | None) -> str | None:
+    """What a step stumbled over; nothing for a check, which tells for itself."""
+    cause = error.cause if error and error.cause else error
+    if cause is None or cause.cls_name == "DagsterAssetCheckFailedError":
+        return None
+    message = cause.message.strip()
+    return message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message
 
 
 def selected_assets(selection: str | None) -> list[dg.AssetKey]:

@@ -1,4 +1,4 @@
-"""``make bench``: the whole graph, its trusted and refined part beside DuckDB, and its memory.
+"""``make bench``: the database beside PyMySQL and ConnectorX, the graph beside DuckDB, its memory.
 
 Prints ratios of one run on one machine; absolute times mean little elsewhere. More peers and sizes
 are to come (see the README).
@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from storepipe_dagster.store.process import store_process
+from storepipe_dagster_tests.bench import database
 from storepipe_dagster_tests.bench.duckdb_peer import write_tables
 from storepipe_dagster_tests.end_to_end.commands import Home
 
@@ -62,7 +63,7 @@ def measure(carts: int, days: int, runs: int) -> None:
             out = Path(folder) / f"duckdb-{number}"
             out.mkdir()
             started = time.monotonic()
-            write_tables(home.lake, out)
+            write_tables(home.lake.root, out)
             peers.append(time.monotonic() - started)
             check_equal(home, out)
         lines = home.sql("SELECT count(*) AS lines FROM raw_relational.cart_items")[0]["lines"]
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=60, help="days they fall on")
     parser.add_argument("--runs", type=int, default=3, help="runs, of which the median is told")
     options = parser.parse_args()
+    database.compare(options.runs)
     measure(options.carts, options.days, options.runs)
     measure(2 * options.carts, 2 * options.days, 1)
 

@@ -1,15 +1,18 @@
-"""Running the commands as a user does: a process of their own, a home of their own."""
+"""Running the commands as a user does: a process of their own, a home and a lake of their own."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from storepipe_dagster.cli import plain
+from storepipe_dagster.io_managers.azure_lake import CONTAINERS, AzureLake
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources.lake_sql import LakeSql
 
@@ -18,15 +21,17 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Home:
-    """A STOREPIPE_HOME and the store that it captures from."""
+    """A STOREPIPE_HOME, the store that it captures from, and the variables of its deployment."""
 
     path: Path
     api_url: str = "http://127.0.0.1:9"  # nobody listens on the discard port
     extra: Mapping[str, str | None] = field(default_factory=dict)
 
-    @property
-    def lake(self) -> Path:
-        return self.path / "lake"
+    @cached_property
+    def lake(self) -> Lake:
+        if account := self.extra.get("AZURE_STORAGE_CONNECTION_STRING"):
+            return AzureLake(connection_string=account)
+        return Lake(root=str(self.path / "lake"))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,7 +68,7 @@ class Home:
 
     def sql(self, query: str) -> list[dict[str, Any]]:
         """The rows of a query, with money as numbers and times as text."""
-        with LakeSql(lake=Lake(root=str(self.lake))).connect() as lake:
+        with LakeSql(lake=self.lake).connect() as lake:
             rows = lake.sql(query).to_arrow_table().to_pylist()
         return json.loads(json.dumps(rows, default=plain))
 
@@ -75,10 +80,31 @@ class Home:
         )
         return {row["name"]: self.sql(f"FROM {row['name']} ORDER BY ALL") for row in names}
 
-    def files(self) -> dict[str, int]:
-        """Every file of the lake with the time of its last change."""
+    def files(self) -> dict[str, Any]:
+        """Every file of the lake, with what changes when it is written."""
         return {
-            str(file.relative_to(self.lake)): file.stat().st_mtime_ns
-            for file in self.lake.rglob("*")
-            if file.is_file()
+            path.removeprefix(self.lake.root).lstrip("/"): info.get("etag") or info["mtime"]
+            for zone in CONTAINERS
+            for path, info in self.lake.files.find(f"{self.lake.root}/{zone}", detail=True).items()
         }
+
+    def matching(self, pattern: str) -> list[str]:
+        """The files of the lake whose names match; a star stands for slashes too."""
+        return sorted(name for name in self.files() if fnmatch(name, pattern))
+
+    def read(self, name: str) -> bytes:
+        """A file of the lake."""
+        return self.lake.files.cat_file(f"{self.lake.root}/{name}")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file into the lake."""
+        with self.lake.write(f"{self.lake.root}/{name}") as file:
+            file.write(content)
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """All that a run leaves behind: the files of the lake and of the home."""
+        for name in self.files():
+            yield name, self.read(name)
+        for file in self.path.rglob("*"):
+            if file.is_file() and not file.is_relative_to(self.path / "lake"):
+                yield str(file), file.read_bytes()

@@ -1,12 +1,35 @@
-"""The demo, made once for all tests that only look at it."""
+"""Homes on each deployment, and the demo, made once for all tests that only look at it."""
 
 import pytest
 
 from storepipe_dagster_tests.end_to_end.commands import Home
+from storepipe_dagster_tests.servers.mariadb import LEAST
+
+NOBODY = "http://127.0.0.1:9"  # the discard port
+
+
+@pytest.fixture(scope="session", params=["local", "azure"])
+def new_home(request, tmp_path_factory):
+    """Makes an empty home: a folder and SQLite, or Azurite and MariaDB with no right too many."""
+
+    def make(api_url=NOBODY, **extra):
+        path = tmp_path_factory.mktemp(request.param)
+        if request.param == "local":
+            return Home(path, api_url, extra)
+        database = request.getfixturevalue("mariadb").create_database(grants=LEAST)
+        account = request.getfixturevalue("azurite").new_account()
+        variables = {
+            "DAGSTER_DEPLOYMENT": "azure",
+            "AZURE_STORAGE_CONNECTION_STRING": account.connection_string,
+            **database.environment(),
+        }
+        return Home(path, api_url, variables | extra)
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
+def demo(new_home):
     """A home that the demo made, and what the command said."""
-    home = Home(tmp_path_factory.mktemp("demo"))
+    home = new_home()
     return home, home.command("demo", "--carts", "1200", "--days", "40", "--seed", "5")

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import shutil
 
 import pytest
 import requests
@@ -59,8 +58,8 @@ def test_an_unknown_table_is_named(demo):
     assert "Error: Catalog Error: Table with name nope does not exist" in done.stderr
 
 
-def test_sql_on_no_lake_says_how_to_make_one(tmp_path):
-    done = Home(tmp_path).command("sql", "FROM trusted.sales")
+def test_sql_on_no_lake_says_how_to_make_one(new_home):
+    done = new_home().command("sql", "FROM trusted.sales")
     assert done.returncode == 1
     assert "is empty: make demo" in done.stderr
 
@@ -83,8 +82,8 @@ def test_sql_on_no_lake_says_how_to_make_one(tmp_path):
         ),
     ],
 )
-def test_a_mistake_is_one_message_that_names_the_remedy(tmp_path, arguments, message):
-    done = Home(tmp_path).command("run", *arguments)
+def test_a_mistake_is_one_message_that_names_the_remedy(new_home, arguments, message):
+    done = new_home().command("run", *arguments)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -152,10 +151,11 @@ def test_the_run_of_a_process_that_is_gone_is_closed_by_the_next(demo, monkeypat
         assert instance.get_runs(started) == []
 
 
-def test_sales_alone_are_made_without_the_rejected_table_and_say_so(demo, tmp_path):
-    home = Home(tmp_path)
-    for part in ("raw", "trusted/product_prices"):
-        shutil.copytree(demo[0].lake / part, home.lake / part)
+def test_sales_alone_are_made_without_the_rejected_table_and_say_so(demo, new_home):
+    home = new_home()
+    for name in demo[0].files():
+        if name.startswith(("raw/", "trusted/product_prices/")):
+            home.write(name, demo[0].read(name))
     done = home.run("2020-01-05", "2020-01-05", "--select", 'key:"trusted/sales"')
     assert "Not judged, for lack of a table: Catalog Error" in done.stderr
     assert home.sql("SELECT count(*) > 0 AS sold FROM trusted.sales") == [{"sold": True}]

@@ -1,12 +1,12 @@
 """The demo, small: what a newcomer sees first."""
 
-from storepipe_dagster_tests.end_to_end.commands import Home
+from dataclasses import replace
 
 
 def test_the_demo_succeeds_and_says_where_to_look(demo):
     home, done = demo
     assert done.returncode == 0, done.stderr
-    assert str(home.lake / "refined" / "store_report" / "index.html") in done.stdout
+    assert f"{home.lake.root}/refined/store_report/index.html" in done.stdout
     assert "storepipe sql" in done.stdout
     assert "make dev" in done.stdout
 
@@ -48,24 +48,24 @@ def test_the_shop_s_defects_are_rejected_with_their_reasons(demo):
         "unknown_product",
         "unknown_user",
     ]
-    assert len(list(home.lake.glob("raw/carts/*/*.rejected.json"))) == 1
+    assert len(home.matching("raw/carts/*/*.rejected.json")) == 1
 
 
-def test_the_demo_does_not_write_among_the_data_of_another_store(tmp_path):
-    home = Home(tmp_path)
-    (home.lake / "raw" / "products").mkdir(parents=True)
+def test_the_demo_does_not_write_among_the_data_of_another_store(new_home):
+    home = new_home()
+    home.write("raw/products/20200101T000000.000000Z.json", b"[]")
     done = home.command("demo")
     assert done.returncode == 1
-    assert f"Error: {tmp_path} holds data of another store" in done.stderr
-    assert list(home.path.iterdir()) == [home.lake]
+    assert f"Error: The lake of {home.path} holds data of another store" in done.stderr
+    assert len(home.files()) == 1
 
 
 def test_the_home_of_a_demo_goes_on_capturing_from_its_shop(demo):
     home, _ = demo
-    unset = Home(home.path, extra={"STOREPIPE_API_URL": None})
+    unset = replace(home, extra={**home.extra, "STOREPIPE_API_URL": None})
     done = unset.run("2020-01-03", "2020-01-03", "--select", 'key:"raw/users"')
     assert "from http://127.0.0.1:" in done.stderr
-    assert len(list(home.lake.glob("raw/users/*.json"))) == 2
+    assert len(home.matching("raw/users/*.json")) == 2
 
 
 def test_another_shop_does_not_mix_with_the_demo_s(demo):

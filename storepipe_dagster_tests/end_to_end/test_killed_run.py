@@ -16,15 +16,15 @@ def store():
 
 @pytest.fixture(scope="module")
 def clean(store, tmp_path_factory):
-    """The tables of a run that nothing disturbed."""
+    """The tables of a run that nothing disturbed, on a laptop."""
     home = Home(tmp_path_factory.mktemp("clean"), store)
     home.run(FIRST, LAST)
     return home.tables()
 
 
 @pytest.mark.parametrize("finished_steps", [1, 4, 14, 20])
-def test_a_killed_run_is_repaired_by_the_next(store, clean, tmp_path, finished_steps):
-    home = Home(tmp_path, store)
+def test_a_killed_run_is_repaired_by_the_next(store, clean, new_home, finished_steps):
+    home = new_home(store)
     process = home.start("run", "--from", FIRST, "--to", LAST)
     for line in process.stderr:
         if line.startswith(f"[{finished_steps:>2}/"):

@@ -1,22 +1,21 @@
 """The real Fake Store data through the whole graph, as a user runs it."""
 
 import json
-from pathlib import Path
+from dataclasses import replace
 
 import dagster as dg
 import pytest
 
 from storepipe_dagster.store.process import store_process
-from storepipe_dagster_tests.end_to_end.commands import Home
 
 FIRST, LAST = "2020-01-01", "2020-03-02"
 
 
 @pytest.fixture(scope="module")
-def home(fakestore: Path, tmp_path_factory: pytest.TempPathFactory):
+def home(fakestore, new_home):
     """A home after one run of the 62 days."""
     with store_process(from_dir=fakestore) as url:
-        home = Home(tmp_path_factory.mktemp("real"), url)
+        home = new_home(url)
         home.run(FIRST, LAST)
         yield home
 
@@ -60,29 +59,27 @@ def test_titles_are_trimmed(home):
 
 
 def test_every_day_has_a_capture_and_an_extract_also_without_carts(home):
-    assert len(list(home.lake.glob("raw/carts/cart_date=*/*.json"))) == 62
-    assert len(list(home.lake.glob("raw/relational/carts/cart_date=*/data.parquet"))) == 62
-    assert len(list(home.lake.glob("raw/relational/cart_items/cart_date=*/data.parquet"))) == 62
+    assert len(home.matching("raw/carts/cart_date=*/*.json")) == 62
+    assert len(home.matching("raw/relational/carts/cart_date=*/data.parquet")) == 62
+    assert len(home.matching("raw/relational/cart_items/cart_date=*/data.parquet")) == 62
 
 
 def test_no_password_is_in_any_file(home, fakestore):
     passwords = [
         user["password"].encode() for user in json.loads((fakestore / "users.json").read_text())
     ]
-    for file in home.path.rglob("*"):
-        content = file.read_bytes() if file.is_file() else b""
-        assert not [password for password in passwords if password in content], file
+    for name, content in home.contents():
+        assert not [password for password in passwords if password in content], name
 
 
 def test_personal_data_stops_at_the_relational_extract(home, fakestore):
     users = json.loads((fakestore / "users.json").read_text())
     personal = [user[name].encode() for user in users for name in ("email", "phone")]
-    beyond = [home.path / "dagster", home.lake / "trusted", home.lake / "refined"]
-    files = [file for folder in beyond for file in folder.rglob("*") if file.is_file()]
-    assert len(files) > 20
-    for file in files:
-        content = file.read_bytes()
-        assert not [value for value in personal if value in content], file
+    beyond = {name: content for name, content in home.contents() if not name.startswith("raw/")}
+    assert len(beyond) > 20
+    for name, content in beyond.items():
+        if not name.startswith(str(home.path / "store.db")):
+            assert not [value for value in personal if value in content], name
 
 
 def test_one_run_is_recorded_where_the_webserver_looks(home, monkeypatch):
@@ -95,8 +92,7 @@ def test_one_run_is_recorded_where_the_webserver_looks(home, monkeypatch):
 
 
 def test_the_report_shows_the_revenue(home):
-    page = (home.lake / "refined" / "store_report" / "index.html").read_text()
-    assert "4,691.27" in page
+    assert b"4,691.27" in home.read("refined/store_report/index.html")
 
 
 def test_running_again_gives_the_same(home):
@@ -122,6 +118,6 @@ def test_prices_of_today_do_not_rewrite_the_past(home, fakestore, tmp_path):
     dearer = [product | {"price": product["price"] + 1000} for product in products]
     (tmp_path / "products.json").write_text(json.dumps(dearer))
     with store_process(from_dir=tmp_path) as url:
-        Home(home.path, url).run("2020-03-01", "2020-03-02")
+        replace(home, api_url=url).run("2020-03-01", "2020-03-02")
     assert home.sql("FROM trusted.sales ORDER BY ALL") == before
     assert home.sql("SELECT count(*) AS periods FROM trusted.product_prices") == [{"periods": 40}]

@@ -1,9 +1,11 @@
 """Spark at an endpoint of its own, instead of in the process."""
 
+import os
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,26 +15,28 @@ from storepipe_dagster_tests.end_to_end.commands import Home
 
 
 @pytest.fixture
-def remote():
-    """A Spark Connect server in another process."""
+def home(new_home):
+    """A home whose Spark runs in another process, which can open the lake by itself."""
+    home = new_home()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    sail = Path(sys.executable).with_name("sail")
-    process = subprocess.Popen([sail, "spark", "server", "--ip", "127.0.0.1", "--port", str(port)])
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("sail"), "spark", "server", "--port", str(port)],
+        env=os.environ | {key.upper(): value for key, value in home.lake.storage_options.items()},
+    )
     for _ in range(100):
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.1)
-    yield f"sc://127.0.0.1:{port}"
+    yield replace(home, extra={**home.extra, "STOREPIPE_SPARK_REMOTE": f"sc://127.0.0.1:{port}"})
     process.kill()
     process.wait()
 
 
-def test_the_graph_runs_on_a_remote_spark(remote, tmp_path):
+def test_the_graph_runs_on_a_remote_spark(home):
     with store_process(carts=100, days=2, seed=1) as url:
-        home = Home(tmp_path, url, extra={"STOREPIPE_SPARK_REMOTE": remote})
-        home.run("2020-01-01", "2020-01-02")
+        replace(home, api_url=url).run("2020-01-01", "2020-01-02")
     assert home.sql("SELECT count(DISTINCT sale_date) AS days FROM trusted.sales") == [{"days": 2}]
 
 
