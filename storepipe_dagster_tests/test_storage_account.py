@@ -27,14 +27,18 @@ def test_a_shared_access_signature_needs_no_account_name():
     text = "BlobEndpoint=https://shop.blob.core.windows.net/;SharedAccessSignature=?sv=1&sig=x%3D"
     account = StorageAccount.from_connection_string(text)
     assert (account.name, account.sas) == ("shop", "sv=1&sig=x%3D")
-    assert account.connection_string == (
-        "BlobEndpoint=https://shop.blob.core.windows.net;AccountName=shop;"
-        "SharedAccessSignature=sv=1&sig=x%3D"
-    )
+    assert account.endpoint == "https://shop.blob.core.windows.net"
 
 
-def test_without_key_and_signature_there_is_no_connection_string():
-    assert StorageAccount.named("shop").connection_string is None
+def test_the_suffix_of_an_endpoint_is_the_clouds():
+    text = "BlobEndpoint=https://shop.blob.core.chinacloudapi.cn;SharedAccessSignature=sv=1&sig=x"
+    assert StorageAccount.from_connection_string(text).suffix == "core.chinacloudapi.cn"
+
+
+def test_without_key_and_signature_it_is_only_an_address():
+    by_name = StorageAccount.named("shop")
+    assert (by_name.key, by_name.sas) == (None, None)
+    assert StorageAccount.from_connection_string("AccountName=shop") == by_name
 
 
 @pytest.mark.parametrize("text", ["hunter2", "AccountKey=hunter2", "AccountName=;x=hunter2", ""])

@@ -13,10 +13,8 @@ import dagster as dg
 import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
-import tenacity
 from dagster_pyspark import LazyPySparkResource
 from deltalake.exceptions import CommitFailedError
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -27,16 +25,10 @@ from storepipe_dagster.io_managers.lake import (
     MissingUpstreamError,
     explained,
     partition_column,
+    persistent,
 )
 
 PREVIEW_ROWS = 5
-COMMIT_TRIES = 6
-CONFLICTS = (
-    "Failed to commit transaction",
-    "Concurrent",
-    "DELTA_CONCURRENT",
-    "Missing commit file",
-)
 
 
 class SchemaMismatchError(Exception):
@@ -50,6 +42,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     pyspark: dg.ResourceDependency[LazyPySparkResource]
 
     @explained
+    @persistent
     def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
         """Replace the days asked for, or the table; other days and versions are not touched."""
         path, options = self.lake.path(context.asset_key), self.lake.storage_options
@@ -59,30 +52,24 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         days = list(context.asset_partition_keys) if column else []
         if column:
             obj = obj.withColumn(column, _guarded(column, days))
-        for attempt in tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_conflict),
-            stop=tenacity.stop_after_attempt(COMMIT_TRIES),
-            wait=tenacity.wait_random_exponential(0.2, 10),
-            reraise=True,
-        ):
-            with attempt:
-                table = deltalake.DeltaTable.create(
-                    path,
-                    schema=deltalake.Schema.from_json(schema.json()),
-                    partition_by=[column] if column else None,
-                    mode="ignore",
-                    storage_options=options,
-                )
-                _expect_columns(context.asset_key, table, schema)
-                writer = obj.write.format("delta").mode("overwrite")
-                if column:
-                    writer = writer.option("replaceWhere", _condition(column, days))
-                writer.save(self.lake.spark_path(path))
-                if not column:
-                    _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
+        table = deltalake.DeltaTable.create(
+            path,
+            schema=deltalake.Schema.from_json(schema.json()),
+            partition_by=[column] if column else None,
+            mode="ignore",
+            storage_options=options,
+        )
+        _expect_columns(context.asset_key, table, schema)
+        writer = obj.write.format("delta").mode("overwrite")
+        if column:
+            writer = writer.option("replaceWhere", _condition(column, days))
+        writer.save(self.lake.spark_path(path))
+        if not column:
+            _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
         self._describe(context, path, contract, column, days)
 
     @explained
+    @persistent
     def load_input(self, context: dg.InputContext) -> DataFrame | pa.Table:
         """Read the days that the step is about, or the table; raises ``MissingUpstreamError``.
 
@@ -183,12 +170,6 @@ def _guarded(column: str, days: Sequence[str]) -> Column:
         F.coalesce(value.cast("string"), F.lit("null")),
     )
     return F.when(inside, value).otherwise(F.raise_error(outside).cast("date"))
-
-
-def _is_conflict(error: BaseException) -> bool:
-    return isinstance(error, PySparkException | CommitFailedError) and any(
-        sign in str(error) for sign in CONFLICTS
-    )
 
 
 def _split_by_day(files: pa.Table, column: str) -> dict[str, pa.Table]:

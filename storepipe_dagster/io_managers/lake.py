@@ -12,6 +12,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 
 import dagster as dg
 import fsspec
+import tenacity
 
 from storepipe_dagster.errors import UserError
 
@@ -19,6 +20,26 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 PARQUET_FILE = "data.parquet"
 PARTITION_COLUMN = "partition_expr"  # Dagster's name for it in an asset's metadata
+
+
+TRIES = 6
+# Of delta-rs, Sail and the object store below both: another came first, or the way was cut.
+PASSING = (
+    "Failed to commit transaction",
+    "Concurrent",
+    "DELTA_CONCURRENT",
+    "Missing commit file",
+    "Connection refused",
+    "Connection reset",
+    "Broken pipe",
+    "connection closed",
+    "error sending request",
+    "error reading a body",
+    "end of file before message length",
+    "operation timed out",
+    "status code: 500",
+    "status code: 503",
+)
 
 
 class MissingUpstreamError(UserError):
@@ -123,6 +144,20 @@ def explained(method: Callable[P, Result]) -> Callable[P, Result]:
             return method(*arguments, **options)
 
     return explaining
+
+
+def passes(error: BaseException) -> bool:
+    """Whether another try may get over it."""
+    return not isinstance(error, UserError) and any(sign in str(error) for sign in PASSING)
+
+
+# For what reads, or replaces whole, with delta-rs or Sail, whose own tries end early.
+persistent = tenacity.retry(
+    retry=tenacity.retry_if_exception(passes),
+    stop=tenacity.stop_after_attempt(TRIES),
+    wait=tenacity.wait_random_exponential(0.2, 10),
+    reraise=True,
+)
 
 
 def partition_column(context: dg.InputContext | dg.OutputContext) -> str | None:

@@ -17,7 +17,7 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake
+from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake, persistent
 
 SCHEMAS = {
     "raw_relational": dg.AssetKey(["raw", "relational"]),
@@ -69,6 +69,7 @@ class LakeSql(dg.ConfigurableResource[Any]):
         inside = [file.removeprefix(f"{path}/") for file in files]
         return _registered(connection, path, ds.dataset(inside, filesystem=folder))
 
+    @persistent
     def _delta(self, connection: duckdb.DuckDBPyConnection, path: str) -> str | None:
         """The query that a view on a Delta table's newest version stands for."""
         options = self.lake.storage_options

@@ -3,13 +3,13 @@
 import pytest
 
 from storepipe_dagster.io_managers.azure_lake import CONTAINERS
-from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager
-from storepipe_dagster.io_managers.delta import DeltaIOManager
-from storepipe_dagster.io_managers.pages import PageIOManager
-from storepipe_dagster.io_managers.parquet import ParquetIOManager
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.spark import InProcessSpark
-from storepipe_dagster_tests.io_managers.lakes import lake, make_lake  # noqa: F401
+from storepipe_dagster_tests.io_managers.lakes import (
+    lake,  # noqa: F401
+    make_lake,  # noqa: F401
+    managers_of,
+)
 
 
 @pytest.fixture
@@ -23,13 +23,7 @@ def pyspark(lake, monkeypatch):  # noqa: F811
 
 @pytest.fixture
 def resources(lake, pyspark):  # noqa: F811
-    return {
-        "pyspark": pyspark,
-        "capture_files": CaptureFilesIOManager(lake=lake, pyspark=pyspark),
-        "parquet": ParquetIOManager(lake=lake, pyspark=pyspark),
-        "delta": DeltaIOManager(lake=lake, pyspark=pyspark),
-        "pages": PageIOManager(lake=lake),
-    }
+    return managers_of(lake, pyspark)
 
 
 @pytest.fixture

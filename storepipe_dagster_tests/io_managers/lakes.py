@@ -5,7 +5,11 @@ from functools import partial
 import pytest
 
 from storepipe_dagster.io_managers.azure_lake import AzureLake
+from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager
+from storepipe_dagster.io_managers.delta import DeltaIOManager
 from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.io_managers.pages import PageIOManager
+from storepipe_dagster.io_managers.parquet import ParquetIOManager
 
 
 @pytest.fixture(params=["folder", "azurite"])
@@ -23,3 +27,14 @@ only_on_azure = pytest.mark.parametrize("make_lake", ["azurite"], indirect=True)
 @pytest.fixture
 def lake(make_lake):
     return make_lake()
+
+
+def managers_of(lake, pyspark):
+    """The IO managers on a lake, and Spark."""
+    return {
+        "pyspark": pyspark,
+        "capture_files": CaptureFilesIOManager(lake=lake, pyspark=pyspark),
+        "parquet": ParquetIOManager(lake=lake, pyspark=pyspark),
+        "delta": DeltaIOManager(lake=lake, pyspark=pyspark),
+        "pages": PageIOManager(lake=lake),
+    }

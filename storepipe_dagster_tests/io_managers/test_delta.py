@@ -407,6 +407,26 @@ def test_writers_of_different_days_at_one_time_both_land(resources, table, exist
     assert carts_in(table()) == [1, 2, *([3] if exists else [])]
 
 
+@pytest.mark.parametrize("exists", [False, True], ids=["a new table", "a table that is there"])
+def test_of_writers_of_the_same_day_at_one_time_one_is_kept_whole(resources, table, exists):
+    if exists:
+        materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)
+    both_are_ready = threading.Barrier(2, timeout=20)
+
+    def write(cart_ids):
+        def rows(spark):
+            both_are_ready.wait()
+            return carts_df(spark, *((DAY_1, cart_id) for cart_id in cart_ids))
+
+        return materialize([sales_from(rows)], resources, DAY_1).success
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(write, [(10, 11), (20, 21)]))
+
+    others = [3] if exists else []
+    assert carts_in(table()) in ([*others, 10, 11], [*others, 20, 21])
+
+
 def test_a_commit_that_another_came_before_is_tried_again(resources, table, monkeypatch):
     create, tries = deltalake.DeltaTable.create, []
 
