@@ -103,8 +103,9 @@ def rows_in_the_database(server, home):
     return server.execute(query, [DAY])[0][0]
 
 
-BIG = [{"lines": LINES, "revenue": LINES * 10}]
-SOLD = "SELECT count(*) AS lines, sum(revenue) AS revenue FROM trusted.sales"
+BIG = [{"lines": LINES}]
+SOLD = "SELECT count(*) AS lines FROM trusted.sales"
+INGEST_CARTS = 'key:"raw/carts" or key:"mysql/carts"'
 
 
 @pytest.mark.parametrize("statement", ["LOAD DATA", "SELECT count(*) AS count_1, group_concat"])
@@ -121,10 +122,10 @@ def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, h
     before = rows_in_the_database(server, home)
     sold = home.sql(SOLD)
     killing = kill_at(server, "LOAD DATA", for_seconds=None)
-    done = home.command("run", "--from", DAY, "--to", DAY)
+    done = home.command("run", "--from", DAY, "--to", DAY, "--select", INGEST_CARTS)
     killing.join()
     assert done.returncode == 1
-    assert "cannot be reached: nobody listens there" in done.stderr
+    assert "cannot be reached: nobody listens there. Check MYSQL_HOST" in done.stderr
     assert "Traceback" not in done.stderr
     assert home.sql(SOLD) == sold
 
@@ -140,20 +141,24 @@ def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, h
 def test_an_account_that_is_busy_and_drops_connections_costs_the_run_nothing(
     azurite, mariadb, store, clean, tmp_path
 ):
+    account = azurite.new_account()
+    variables = {
+        "DAGSTER_DEPLOYMENT": "azure",
+        "AZURE_STORAGE_CONNECTION_STRING": account.connection_string,
+        **mariadb.create_database(grants=LEAST).environment(),
+    }
+    home = Home(tmp_path, store, dict(variables))
     with Proxy(azurite.port, http=True) as proxy:
-        account = azurite.new_account(port=proxy.port)
-        variables = {
-            "DAGSTER_DEPLOYMENT": "azure",
-            "AZURE_STORAGE_CONNECTION_STRING": account.connection_string,
-            **mariadb.create_database(grants=LEAST).environment(),
-        }
-        home = Home(tmp_path, store, variables)
+        beyond = replace(
+            account, endpoint=account.endpoint.replace(str(azurite.port), str(proxy.port))
+        )
+        variables["AZURE_STORAGE_CONNECTION_STRING"] = beyond.connection_string
         proxy.answer_busy(every=9, times=60)
-        proxy.cut_after(200_000, "to_server", times=5)
-        home.run(FIRST, LAST)
+        proxy.cut_after(200_000, "to_server", times=3)
+        replace(home, extra=variables).run(FIRST, LAST)
         assert proxy.counts["busy"] == 60
-        assert proxy.counts["cut"] == 5
-        assert home.tables() == clean
+        assert proxy.counts["cut"] == 3
+    assert home.tables() == clean
 
 
 # --- two runs at once -----------------------------------------------------------------------
@@ -210,11 +215,16 @@ def test_a_wrong_database_is_one_message(mariadb, variables, store, tmp_path, ch
 @pytest.mark.parametrize(
     ("account", "told"),
     [
-        ("AccountName={name};BlobEndpoint={endpoint};AccountKey=aHVudGVyMg==", "AZURE_STORAGE"),
-        ("AccountName=nobody;AccountKey=aHVudGVyMg==;EndpointSuffix=lake.invalid", "nobody"),
-        (f"BlobEndpoint={{endpoint}};SharedAccessSignature={EXPIRED}", "AZURE_STORAGE"),
+        (
+            "AccountName={name};BlobEndpoint={endpoint};AccountKey=aHVudGVyMg==",
+            "the account key is wrong",
+        ),
+        (
+            f"BlobEndpoint={{endpoint}};SharedAccessSignature={EXPIRED}",
+            "signature expired at 2020-01-01",
+        ),
     ],
-    ids=["key", "host", "expired signature"],
+    ids=["key", "expired signature"],
 )
 def test_a_wrong_storage_account_is_one_message(
     azurite, mariadb, variables, store, tmp_path, account, told
