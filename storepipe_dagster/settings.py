@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.storage_account import StorageAccount
 
 Deployment = Literal["local", "azure", "databricks"]
 PATH_CHARACTERS = frozenset(string.ascii_letters + string.digits + "/._-+=@,:!()$&;'")
@@ -74,6 +75,13 @@ class Settings(BaseSettings):
         if "@" in urlsplit(url).netloc:
             raise ValueError("holds a user name or password, which the API does not take")
         return url.rstrip("/")
+
+    @field_validator("azure_storage_connection_string")
+    @classmethod
+    def _names_an_account(cls, text: SecretStr | None) -> SecretStr | None:
+        if text is not None:
+            StorageAccount.from_connection_string(text.get_secret_value())
+        return text
 
     @property
     def dagster_home(self) -> Path:

@@ -94,8 +94,9 @@ def test_each_variable_is_read(read, variable, value, read_as):
     ],
 )
 def test_a_secret_is_read_but_never_shown(read, variable):
-    settings = read(**{variable: "hunter2=="})
-    assert getattr(settings, variable.lower()).get_secret_value() == "hunter2=="
+    value = "AccountName=lake;AccountKey=hunter2=="
+    settings = read(**{variable: value})
+    assert getattr(settings, variable.lower()).get_secret_value() == value
     assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()} " + str(
         settings.model_dump_json()
     )
@@ -151,6 +152,8 @@ def test_an_empty_value_that_is_needed_is_missing(read):
         ("STOREPIPE_SPARK_REMOTE", "hunter2:15002", "should match pattern"),
         ("STOREPIPE_SPARK_REMOTE", "sc://", "should match pattern"),
         ("MYSQL_PORT", "hunter2", "Input should be a valid integer"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "hunter2", "is not a list of Name=value"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=hunter2==", "it has no AccountName"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_one_error_that_names_the_variable(
