@@ -34,7 +34,7 @@ servers: install  ## What the tests need beside Python: MariaDB, MySQL, Azurite,
 	$(BIN)/python -m storepipe_dagster_tests.servers.install
 
 test: install servers  ## All set-up, then all tests
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile $(CURDIR)/storepipe_dagster_tests
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 
 dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
 	$(BIN)/storepipe dev

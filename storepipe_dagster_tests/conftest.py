@@ -8,14 +8,16 @@ from pathlib import Path
 for name in list(os.environ):
     if name.startswith(("STOREPIPE_", "MYSQL_", "AZURE_STORAGE_", "DATABRICKS_", "DAGSTER_")):
         del os.environ[name]
+HERE = Path.cwd()
 HOME = tempfile.mkdtemp(prefix="storepipe-tests-")
 os.environ["STOREPIPE_HOME"] = HOME
-os.chdir(HOME)  # no .env of the developer's here
 
 import shutil  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
 
 import pytest  # noqa: E402
 
+from storepipe_dagster.settings import settings as read_settings_once  # noqa: E402
 from storepipe_dagster_tests.servers.fixtures import (  # noqa: E402
     authority,  # noqa: F401
     azure_account,  # noqa: F401
@@ -29,6 +31,18 @@ from storepipe_dagster_tests.servers.fixtures import (  # noqa: E402
 from storepipe_dagster_tests.spark import classic_spark, sail, spark  # noqa: E402, F401
 
 FAKESTORE = Path(__file__).parents[2] / "shared" / "data" / "fakestore"
+
+os.chdir(HOME)  # where no .env of the developer's is
+read_settings_once()
+os.chdir(HERE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere() -> Iterator[None]:
+    """Tests run where no .env of the developer's is."""
+    os.chdir(HOME)
+    yield
+    os.chdir(HERE)
 
 
 def pytest_sessionfinish() -> None:

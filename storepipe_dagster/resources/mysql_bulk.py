@@ -12,6 +12,7 @@ import pyarrow.csv
 import sqlalchemy as sa
 from pymysql.connections import Connection, MySQLResult  # type: ignore[import-untyped]
 
+from storepipe_dagster.errors import UserError
 from storepipe_dagster.resources.database import DatabaseError, Days, Row, of_days
 
 ROWS_PER_TEXT = 500
@@ -56,7 +57,10 @@ class _Result(MySQLResult):  # type: ignore[misc]
             answer = self.connection._read_packet()  # noqa: SLF001
         self._read_ok_packet(answer)
         if packets is None:
-            raise UnaskedError("The MySQL server asked for a file, which nobody offered it.")
+            raise FileAskedForError(
+                "The MySQL server asked for a file of this machine, and got none. "
+                "Check that MYSQL_HOST is the server that you mean."
+            )
 
 
 def load(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> bool:
@@ -97,8 +101,8 @@ def _field(value: Any) -> str:
     return "\\N" if value is None else str(value).translate(ESCAPES)
 
 
-class UnaskedError(RuntimeError):
-    """The server wanted something that no honest server wants."""
+class FileAskedForError(UserError):
+    """The server wanted a file of this machine, which no honest server does unasked."""
 
 
 class CutTextError(Exception):

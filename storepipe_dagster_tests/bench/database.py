@@ -23,7 +23,6 @@ from pymysql.cursors import SSCursor
 
 from storepipe_dagster.layers.mysql.schemas import CART_ITEMS
 from storepipe_dagster.layers.relational import schemas
-from storepipe_dagster.resources.mysql import MySqlDatabase
 from storepipe_dagster_tests.servers.mariadb import Database, MariaDb
 
 LINES_PER_DAY, LINES_PER_CART = 100_000, 4
@@ -60,18 +59,8 @@ def connect(given: Database, **options: Any) -> pymysql.Connection:
     )
 
 
-def storepipe(given: Database) -> MySqlDatabase:
-    return MySqlDatabase(
-        host=given.host,
-        port=given.port,
-        user=given.user,
-        password=given.password,
-        database=given.database,
-    )
-
-
 def load_by_storepipe(given: Database, count: int, _folder: Path) -> float:
-    database, seconds = storepipe(given), 0.0
+    database, seconds = given.resource(), 0.0
     for day, rows in days(count):
         started = time.monotonic()
         database.replace_day(day, "cart_date", {CART_ITEMS: rows})
@@ -107,7 +96,7 @@ def load_by_load_data(given: Database, count: int, folder: Path) -> float:
 
 def extract_by_storepipe(given: Database, _count: int, folder: Path) -> float:
     started = time.monotonic()
-    reader = storepipe(given).read("cart_items", SCHEMA, KEY)
+    reader = given.resource().read("cart_items", SCHEMA, KEY)
     write(folder / "storepipe.parquet", reader)
     return time.monotonic() - started
 
@@ -182,7 +171,7 @@ def measure(server: MariaDb, count: int, runs: int) -> None:
         for _ in range(runs):
             for peer, load in LOADS.items():
                 given = server.create_database()
-                storepipe(given).replace_day("2019-01-01", "cart_date", {CART_ITEMS: []})
+                given.resource().replace_day("2019-01-01", "cart_date", {CART_ITEMS: []})
                 found.setdefault(f"load: {peer}", []).append(measured(load, given, count, folder))
                 if peer != "PyMySQL executemany":
                     server.execute(f"DROP DATABASE `{given.database}`")

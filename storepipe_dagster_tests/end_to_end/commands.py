@@ -40,6 +40,7 @@ class Home:
             "STOREPIPE_HOME": str(self.path),
             "STOREPIPE_API_URL": self.api_url,
             "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "",  # each command would compile the package again
             **self.extra,
         }
         return {name: value for name, value in variables.items() if value is not None}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.end_to_end.commands import Home
 from storepipe_dagster_tests.servers.mariadb import LEAST
 
@@ -26,6 +27,21 @@ def new_home(request, tmp_path_factory):
         return Home(path, api_url, variables | extra)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shop_url():
+    """A synthetic store with carts on ten days."""
+    with store_process(carts=1500, days=10, seed=3) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def clean(shop_url, tmp_path_factory):
+    """The tables of a run over these days that nothing disturbed, on a laptop."""
+    home = Home(tmp_path_factory.mktemp("clean"), shop_url)
+    home.run("2020-01-01", "2020-01-10")
+    return home.tables()
 
 
 @pytest.fixture(scope="session")

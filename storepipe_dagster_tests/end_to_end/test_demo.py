@@ -1,6 +1,9 @@
 """The demo, small: what a newcomer sees first."""
 
+import subprocess
 from dataclasses import replace
+
+from storepipe_dagster_tests.servers.install import program
 
 
 def test_the_demo_succeeds_and_says_where_to_look(demo):
@@ -66,6 +69,29 @@ def test_the_home_of_a_demo_goes_on_capturing_from_its_shop(demo):
     done = unset.run("2020-01-03", "2020-01-03", "--select", 'key:"raw/users"')
     assert "from http://127.0.0.1:" in done.stderr
     assert len(home.matching("raw/users/*.json")) == 2
+
+
+def test_the_report_draws_its_charts_in_a_browser(demo, tmp_path):
+    page = tmp_path / "index.html"
+    page.write_bytes(demo[0].read("refined/store_report/index.html"))
+    drawn = subprocess.run(
+        [
+            program("chromium"),
+            "--headless",
+            "--no-sandbox",
+            "--disable-background-networking",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    assert drawn.count("<section ") == 8
+    assert drawn.count("<svg") >= 6
 
 
 def test_another_shop_does_not_mix_with_the_demo_s(demo):

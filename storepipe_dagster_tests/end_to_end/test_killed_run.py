@@ -2,29 +2,12 @@
 
 import pytest
 
-from storepipe_dagster.store.process import store_process
-from storepipe_dagster_tests.end_to_end.commands import Home
-
-FIRST, LAST = "2020-01-01", "2020-01-20"
-
-
-@pytest.fixture(scope="module")
-def store():
-    with store_process(carts=1500, days=20, seed=3) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def clean(store, tmp_path_factory):
-    """The tables of a run that nothing disturbed, on a laptop."""
-    home = Home(tmp_path_factory.mktemp("clean"), store)
-    home.run(FIRST, LAST)
-    return home.tables()
+FIRST, LAST = "2020-01-01", "2020-01-10"
 
 
 @pytest.mark.parametrize("finished_steps", [1, 4, 14, 20])
-def test_a_killed_run_is_repaired_by_the_next(store, clean, new_home, finished_steps):
-    home = new_home(store)
+def test_a_killed_run_is_repaired_by_the_next(shop_url, clean, new_home, finished_steps):
+    home = new_home(shop_url)
     process = home.start("run", "--from", FIRST, "--to", LAST)
     for line in process.stderr:
         if line.startswith(f"[{finished_steps:>2}/"):

@@ -19,20 +19,6 @@ LINES = 120_000
 EXPIRED = "sv=2021-12-02&ss=b&srt=sco&sp=rwlac&se=2020-01-01T00:00:00Z&sig=aHVudGVyMg=="
 
 
-@pytest.fixture(scope="module")
-def store():
-    with store_process(carts=1500, days=10, seed=3) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def clean(store, tmp_path_factory):
-    """The tables of a run that nothing disturbed, on a laptop."""
-    home = Home(tmp_path_factory.mktemp("clean"), store)
-    home.run(FIRST, LAST)
-    return home.tables()
-
-
 @pytest.fixture
 def variables(azurite):
     """Of the azure deployment, with an empty account; the database is the test's affair."""
@@ -139,7 +125,7 @@ def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, h
 
 
 def test_an_account_that_is_busy_and_drops_connections_costs_the_run_nothing(
-    azurite, mariadb, store, clean, tmp_path
+    azurite, mariadb, shop_url, clean, tmp_path
 ):
     account = azurite.new_account()
     variables = {
@@ -147,16 +133,16 @@ def test_an_account_that_is_busy_and_drops_connections_costs_the_run_nothing(
         "AZURE_STORAGE_CONNECTION_STRING": account.connection_string,
         **mariadb.create_database(grants=LEAST).environment(),
     }
-    home = Home(tmp_path, store, dict(variables))
+    home = Home(tmp_path, shop_url, dict(variables))
     with Proxy(azurite.port, http=True) as proxy:
         beyond = replace(
             account, endpoint=account.endpoint.replace(str(azurite.port), str(proxy.port))
         )
         variables["AZURE_STORAGE_CONNECTION_STRING"] = beyond.connection_string
-        proxy.answer_busy(every=9, times=60)
+        proxy.answer_busy(every=9, times=40)
         proxy.cut_after(200_000, "to_server", times=3)
         replace(home, extra=variables).run(FIRST, LAST)
-        assert proxy.counts["busy"] == 60
+        assert proxy.counts["busy"] == 40
         assert proxy.counts["cut"] == 3
     assert home.tables() == clean
 
@@ -173,10 +159,10 @@ def test_an_account_that_is_busy_and_drops_connections_costs_the_run_nothing(
     ids=["on different days", "on the same days"],
 )
 def test_two_runs_at_once_lose_and_double_nothing(
-    mariadb, variables, store, clean, tmp_path, ranges
+    mariadb, variables, shop_url, clean, tmp_path, ranges
 ):
     variables |= mariadb.create_database(grants=LEAST).environment()
-    homes = [Home(tmp_path / str(number), store, variables) for number in range(2)]
+    homes = [Home(tmp_path / str(number), shop_url, variables) for number in range(2)]
     runs = [
         home.start("run", "--from", first, "--to", last)
         for home, (first, last) in zip(homes, ranges, strict=True)
@@ -201,9 +187,9 @@ def test_two_runs_at_once_lose_and_double_nothing(
     ],
     ids=["password", "database", "host"],
 )
-def test_a_wrong_database_is_one_message(mariadb, variables, store, tmp_path, changed, told):
+def test_a_wrong_database_is_one_message(mariadb, variables, shop_url, tmp_path, changed, told):
     variables |= mariadb.create_database(grants=LEAST).environment() | changed
-    done = Home(tmp_path, store, variables).command(
+    done = Home(tmp_path, shop_url, variables).command(
         "run", "--from", DAY, "--to", DAY, "--select", "group:raw or group:mysql"
     )
     assert done.returncode == 1
@@ -227,12 +213,12 @@ def test_a_wrong_database_is_one_message(mariadb, variables, store, tmp_path, ch
     ids=["key", "expired signature"],
 )
 def test_a_wrong_storage_account_is_one_message(
-    azurite, mariadb, variables, store, tmp_path, account, told
+    azurite, mariadb, variables, shop_url, tmp_path, account, told
 ):
     real = azurite.new_account()
     text = account.format(name=real.name, endpoint=real.endpoint)
     variables |= mariadb.create_database(grants=LEAST).environment()
-    done = Home(tmp_path, store, variables | {"AZURE_STORAGE_CONNECTION_STRING": text}).command(
+    done = Home(tmp_path, shop_url, variables | {"AZURE_STORAGE_CONNECTION_STRING": text}).command(
         "run", "--from", DAY, "--to", DAY, "--select", "group:raw"
     )
     assert done.returncode == 1
@@ -241,11 +227,13 @@ def test_a_wrong_storage_account_is_one_message(
     assert "Traceback" not in done.stderr
 
 
-def test_a_table_of_somebody_else_is_refused_and_not_touched(mariadb, variables, store, tmp_path):
+def test_a_table_of_somebody_else_is_refused_and_not_touched(
+    mariadb, variables, shop_url, tmp_path
+):
     given = mariadb.create_database(grants=LEAST)
     mariadb.execute(f"CREATE TABLE `{given.database}`.products (id INT PRIMARY KEY, name TEXT)")
     mariadb.execute(f"INSERT INTO `{given.database}`.products VALUES (1, 'theirs')")
-    home = Home(tmp_path, store, variables | given.environment())
+    home = Home(tmp_path, shop_url, variables | given.environment())
     done = home.command("run", "--from", DAY, "--to", DAY)
     assert done.returncode == 1
     assert "holds a table products that is not ours" in done.stderr

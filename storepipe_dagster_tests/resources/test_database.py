@@ -12,7 +12,6 @@ from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS, METADATA, 
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.resources import mysql_bulk, sqlite
 from storepipe_dagster.resources.database import DatabaseError
-from storepipe_dagster.resources.mysql import MySqlDatabase
 from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster_tests.servers.mariadb import LEAST
 
@@ -20,24 +19,12 @@ DAY, NEXT_DAY = "2020-03-02", "2020-03-03"
 CART_KEY = ["cart_date", "cart_id", "occurrence"]
 
 
-def of_server(given):
-    """The resource for a database on a server of the tests."""
-    return MySqlDatabase(
-        host=given.host,
-        port=given.port,
-        user=given.user,
-        password=given.password,
-        database=given.database,
-    )
-
-
 @pytest.fixture(params=["sqlite", "mariadb", "mysql"])
 def another(request, tmp_path):
     """Makes one more resource, as another process has it, for the one database of the test."""
     if request.param == "sqlite":
         return lambda: SqliteDatabase(path=str(tmp_path / "new folder" / "store.db"))
-    given = request.getfixturevalue(request.param).create_database(grants=LEAST)
-    return lambda: of_server(given)
+    return request.getfixturevalue(request.param).create_database(grants=LEAST).resource
 
 
 @pytest.fixture

@@ -8,29 +8,18 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from storepipe_dagster.errors import UserError
 from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS, PRODUCTS
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.resources import mysql as module
 from storepipe_dagster.resources import mysql_bulk
 from storepipe_dagster.resources.database import DatabaseError
-from storepipe_dagster.resources.mysql import MySqlDatabase
 from storepipe_dagster_tests.servers.certificates import Authority
 from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
 from storepipe_dagster_tests.servers.proxy import Proxy
 
 DAY, NEXT_DAY = "2020-03-02", "2020-03-03"
 KEY = ["cart_date", "cart_id", "occurrence", "line_number"]
-
-
-def of_server(given, **changed):
-    arguments = {
-        "host": given.host,
-        "port": given.port,
-        "user": given.user,
-        "password": given.password,
-        "database": given.database,
-    }
-    return MySqlDatabase(**(arguments | changed))
 
 
 @pytest.fixture
@@ -41,7 +30,7 @@ def given(database_server):
 
 @pytest.fixture
 def database(given):
-    return of_server(given)
+    return given.resource()
 
 
 @pytest.fixture
@@ -135,11 +124,11 @@ def test_tables_are_innodb_with_utf8mb4_decimal_and_64_bit_ids(database, databas
 def test_mysql_is_met_with_caching_sha2_password(mysql, mysql_database):
     plugins = mysql.execute("SELECT plugin FROM mysql.user WHERE user = %s", [mysql_database.user])
     assert plugins == (("caching_sha2_password",),)
-    assert replace(of_server(mysql_database)) == 3
+    assert replace(mysql_database.resource()) == 3
 
 
 def test_the_certificate_is_verified_where_an_authority_is_named(given, authority):
-    database = of_server(given, ssl_ca=str(authority.path))
+    database = given.resource(ssl_ca=str(authority.path))
     assert replace(database) == 3
     with database.engine.connect() as connection:
         cipher = connection.exec_driver_sql("SHOW STATUS LIKE 'Ssl_cipher'").one()[1]
@@ -148,32 +137,32 @@ def test_the_certificate_is_verified_where_an_authority_is_named(given, authorit
 
 def test_a_server_that_requires_tls_is_served_without_an_authority_as_well(database_server):
     given = database_server.create_database(require_tls=True)
-    assert replace(of_server(given)) == 3
+    assert replace(given.resource()) == 3
 
 
 def test_a_certificate_of_another_authority_is_refused(given, tmp_path):
     other = Authority(tmp_path)
     with pytest.raises(DatabaseError, match="is of an authority that is not trusted"):
-        replace(of_server(given, ssl_ca=str(other.path)))
+        replace(given.resource(ssl_ca=str(other.path)))
 
 
 def test_a_certificate_for_another_host_is_refused(authority):
     with MariaDb(authority.issue("db.example")) as server:
         given = server.create_database()
         with pytest.raises(DatabaseError, match="is for another"):
-            replace(of_server(given, ssl_ca=str(authority.path)))
+            replace(given.resource(ssl_ca=str(authority.path)))
 
 
 def test_a_wrong_password_is_told_at_once_and_not_shown(given):
     started = time.monotonic()
     with pytest.raises(DatabaseError, match="refuses the password of 'user_") as caught:
-        replace(of_server(given, password="hunter2"))
+        replace(given.resource(password="hunter2"))
     assert time.monotonic() - started < 2
     assert "hunter2" not in str(caught.value)
 
 
 def test_the_password_is_in_no_repr(given):
-    database = of_server(given)
+    database = given.resource()
     replace(database)
     assert given.password not in repr(database.engine)
     assert given.password not in str(database.engine.url)
@@ -248,7 +237,7 @@ def test_the_server_gets_no_file_when_nothing_is_being_loaded(database, tmp_path
     secret.write_text(f"{DAY}\t66\t1\t1\t7\t2\n")
     replace(database)
     with (
-        pytest.raises(RuntimeError, match="asked for a file"),
+        pytest.raises(UserError, match="asked for a file"),
         database.engine.begin() as connection,
     ):
         connection.exec_driver_sql(f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE cart_items")
@@ -260,12 +249,12 @@ def test_the_server_gets_no_file_when_nothing_is_being_loaded(database, tmp_path
 
 def test_a_lost_connection_in_mid_transaction_is_tried_again_as_a_whole(given, impatient):
     with Proxy(given.port) as proxy:
-        database = of_server(given, port=proxy.port)
+        database = given.resource(port=proxy.port)
         replace(database)
         proxy.cut_after(20_000, "to_server", times=2)
         assert replace(database, rows=items(carts=9000, quantity=5)) == 9000
         assert proxy.counts["cut"] >= 1
-    assert {quantity for *_, quantity in read_items(of_server(given))} == {5}
+    assert {quantity for *_, quantity in read_items(given.resource())} == {5}
 
 
 def test_a_server_that_ends_our_connection_is_asked_again(database, database_server, given):
@@ -280,7 +269,7 @@ def test_a_server_that_ends_our_connection_is_asked_again(database, database_ser
 
 def test_a_deadlock_is_tried_again(given, impatient):
     """Two transactions that take two rows in opposite order: one of them is chosen to fail."""
-    one, other = of_server(given), of_server(given)
+    one, other = given.resource(), given.resource()
     one.upsert(PRODUCTS, [(number, "Hat", "x", "1.00", *[None] * 4) for number in (1, 2)])
     both_hold_one, tries = threading.Barrier(2), []
 
@@ -313,11 +302,11 @@ def test_a_deadlock_is_tried_again(given, impatient):
 
 
 def test_a_lock_that_another_client_holds_too_long_is_waited_for_again(given, impatient):
-    database = of_server(given)
+    database = given.resource()
     replace(database)
     with database.engine.connect() as other:
         other.execute(sa.text("SELECT * FROM cart_items FOR UPDATE"))
-        short = of_server(given)
+        short = given.resource()
         sa.event.listen(
             short.engine,
             "connect",
@@ -335,12 +324,12 @@ def test_a_lock_that_another_client_holds_too_long_is_waited_for_again(given, im
 
 
 def test_runs_that_load_the_same_day_at_once_leave_one_of_their_loads(given):
-    replace(of_server(given), rows=[])
+    replace(given.resource(), rows=[])
     start = threading.Barrier(6)
     errors = []
 
     def load(quantity):
-        database = of_server(given)
+        database = given.resource()
         start.wait()
         try:
             for _ in range(3):
@@ -353,14 +342,14 @@ def test_runs_that_load_the_same_day_at_once_leave_one_of_their_loads(given):
         thread.start()
     for thread in threads:
         thread.join()
-    rows = read_items(of_server(given))
+    rows = read_items(given.resource())
     assert errors == []
     assert len(rows) == 200
     assert len({quantity for *_, quantity in rows}) == 1
 
 
 def test_a_server_that_is_gone_for_good_is_told(given, impatient):
-    database = of_server(given, port=9)
+    database = given.resource(port=9)
     with pytest.raises(DatabaseError, match="cannot be reached: nobody listens there"):
         replace(database)
 
@@ -438,9 +427,9 @@ def test_doubles_are_read_to_the_last_bit(database, rating):
 
 def test_a_connection_lost_in_mid_read_asks_for_the_step_again(given, monkeypatch):
     monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", 100)
-    replace(of_server(given), rows=items(carts=1000))
+    replace(given.resource(), rows=items(carts=1000))
     with Proxy(given.port) as proxy:
-        reader = of_server(given, port=proxy.port).read("cart_items", schemas.CART_ITEMS, KEY)
+        reader = given.resource(port=proxy.port).read("cart_items", schemas.CART_ITEMS, KEY)
         reader.read_next_batch()
         proxy.cut()
         with pytest.raises(dg.RetryRequested) as caught:

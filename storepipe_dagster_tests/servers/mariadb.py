@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pymysql
 
+from storepipe_dagster.resources.mysql import MySqlDatabase
 from storepipe_dagster_tests.servers.certificates import Certificate
 from storepipe_dagster_tests.servers.install import program
 from storepipe_dagster_tests.servers.process import Server
@@ -37,6 +38,11 @@ class Database:
             "MYSQL_PASSWORD": self.password,
             "MYSQL_DATABASE": self.database,
         }
+
+    def resource(self, **changed: object) -> MySqlDatabase:
+        """What the pipeline's assets get, with some of its fields changed."""
+        fields = ("host", "port", "user", "password", "database")
+        return MySqlDatabase(**{name: getattr(self, name) for name in fields} | changed)
 
 
 class MariaDb(Server):

@@ -1,0 +1,29 @@
+"""What the README tells to type, typed."""
+
+import re
+from pathlib import Path
+
+from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS
+from storepipe_dagster_tests.servers.mariadb import Database
+
+README = Path(__file__).parents[1] / "README.md"
+DAY = "2020-03-02"
+
+
+def test_the_account_of_the_readme_can_load_a_day_and_then_needs_no_create(
+    database_server, authority
+):
+    (sql,) = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    for statement in sql.split(";"):
+        if statement.strip():
+            database_server.execute(statement)
+    made = Database("localhost", database_server.port, "storepipe", "store", "choose-a-password")
+    database = made.resource(ssl_ca=str(authority.path))
+    rows = {
+        CARTS: [(DAY, 1, 1, f"{DAY} 10:00:00.000000", 5)],
+        CART_ITEMS: [(DAY, 1, 1, 1, 3, 2)],
+    }
+    database.replace_day(DAY, "cart_date", rows)
+    database_server.execute("REVOKE CREATE ON store.* FROM 'storepipe'@'%'")
+    again = made.resource(ssl_ca=str(authority.path))
+    assert again.replace_day(DAY, "cart_date", rows) == {CARTS: 1, CART_ITEMS: 1}
