@@ -21,8 +21,8 @@ DO_NOTHING = (
     "INSERT INTO `{table}` SELECT * FROM `{table}` WHERE 1 = 0",
     "UPDATE `{table}` SET `{column}` = `{column}` WHERE 1 = 0",
     "DELETE FROM `{table}` WHERE 1 = 0",
-    "PREPARE doctor FROM 'CREATE TABLE `{table}` (`{column}` INT)'",  # not executed
 )
+CREATE = "PREPARE doctor FROM 'CREATE TABLE `{table}` (`{column}` INT)'"  # not executed
 
 
 def check(settings: Settings) -> str:
@@ -69,26 +69,26 @@ def _version(connection: Any, server: str) -> str:
 
 
 def _missing_rights(connection: Any) -> list[str]:
-    found = [
-        _missing_right(
-            connection,
-            statement.format(table=table.name, column=table.primary_key.columns[0].name),
-        )
-        for table in METADATA.sorted_tables
-        for statement in DO_NOTHING
-    ]
-    return [right for right in dict.fromkeys(found) if right]
+    """The rights that a run would miss; that to create, only for a table that is not there."""
+    missing: list[str] = []
+    for table in METADATA.sorted_tables:
+        names = {"table": table.name, "column": table.primary_key.columns[0].name}
+        refusals = [_refusal(connection, statement.format(**names)) for statement in DO_NOTHING]
+        if any(error and is_missing_table(error) for error in refusals):
+            refusals.append(_refusal(connection, CREATE.format(**names)))
+        missing += [right for error in refusals if error and (right := missing_right(error))]
+    return missing
 
 
-def _missing_right(connection: Any, statement: str) -> str | None:
+def _refusal(connection: Any, statement: str) -> pymysql.MySQLError | None:
+    """For want of a right or of a table; other errors are raised."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement)
     except pymysql.MySQLError as error:
-        if right := missing_right(error):
-            return right
-        if not is_missing_table(error):
+        if not missing_right(error) and not is_missing_table(error):
             raise
+        return error
     return None
 
 
