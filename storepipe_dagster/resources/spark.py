@@ -3,6 +3,7 @@
 Sail is a Spark Connect server without a JVM; the asset code is the same on any Spark 4.
 """
 
+import atexit
 import os
 import socket
 import threading
@@ -53,7 +54,10 @@ class RemoteSpark(LazyPySparkResource):
 
 def _session(spark_config: dict[str, Any], remote: str) -> Any:
     config = {**spark_config, "spark.remote": remote}
-    return LazyPySparkResource(spark_config=config).spark_session
+    session = LazyPySparkResource(spark_config=config).spark_session
+    # At exit PySpark would call a server that is gone by then for minutes, to forget its models.
+    atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
+    return session
 
 
 def _knock(remote: str) -> None:
