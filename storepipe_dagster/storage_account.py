@@ -49,6 +49,11 @@ class StorageAccount:
         name = parts.get("accountname") or _name_in(endpoint)
         if not name:
             raise ConnectionStringError("it has no AccountName")
+        if {"?", "@"} & set(endpoint):
+            raise ConnectionStringError(
+                "its BlobEndpoint is more than an address; a signature stands in "
+                "SharedAccessSignature"
+            )
         protocol = parts.get("defaultendpointsprotocol", "https")
         return cls(
             name,

@@ -20,6 +20,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.connect.session import SparkSession as ConnectSession
 from pyspark.sql.types import DataType, TimestampType
 
+from storepipe_dagster.resources.spark import SESSION_SECONDS
+
 CLASSIC_START_SECONDS = 90
 CLASSIC_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 CLASSIC_CONF = {
@@ -39,6 +41,7 @@ CLASSIC_CONF = {
 def sail() -> Iterator[SparkSession]:
     """A session on Sail, in this process."""
     os.environ.setdefault("RUST_LOG", "warn")
+    os.environ.setdefault(*SESSION_SECONDS)
     from pysail.spark import SparkConnectServer  # noqa: PLC0415 - it reads RUST_LOG when imported
 
     server = SparkConnectServer("127.0.0.1", 0)

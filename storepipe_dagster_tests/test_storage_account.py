@@ -41,7 +41,17 @@ def test_without_key_and_signature_it_is_only_an_address():
     assert StorageAccount.from_connection_string("AccountName=shop") == by_name
 
 
-@pytest.mark.parametrize("text", ["hunter2", "AccountKey=hunter2", "AccountName=;x=hunter2", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hunter2",
+        "AccountKey=hunter2",
+        "AccountName=;x=hunter2",
+        "BlobEndpoint=https://shop.blob.core.windows.net/?sv=1&sig=hunter2",
+        "BlobEndpoint=https://me:hunter2@shop.blob.core.windows.net",
+        "",
+    ],
+)
 def test_an_unusable_text_is_refused_without_showing_it(text):
     with pytest.raises(ConnectionStringError) as caught:
         StorageAccount.from_connection_string(text)

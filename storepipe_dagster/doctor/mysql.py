@@ -9,11 +9,15 @@ from storepipe_dagster.doctor import SECONDS, TroubleError
 from storepipe_dagster.doctor.clocks import skew_from
 from storepipe_dagster.layers.mysql.schemas import METADATA
 from storepipe_dagster.resources.mysql import connect_arguments
-from storepipe_dagster.resources.mysql_errors import explain, is_missing_table, missing_right
+from storepipe_dagster.resources.mysql_errors import (
+    NO_RIGHT,
+    explain,
+    is_missing_table,
+    missing_right,
+)
 from storepipe_dagster.settings import Settings
 
 LEAST = {"MySQL": (8, 0), "MariaDB": (10, 6)}
-GRANT = "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{database}`.* to that account."
 # None of these changes a thing. The server looks at the rights first, then for the table: without
 # the right they fail with that, with it they do nothing or fail for want of a table.
 DO_NOTHING = (
@@ -38,9 +42,9 @@ def check(settings: Settings) -> str:
         with pymysql.connect(**arguments | timeouts) as connection:
             version = _version(connection, server)
             if missing := _missing_rights(connection):
+                right = ", ".join(missing)
                 raise TroubleError(
-                    f"{server} does not give {user!r} the right to {', '.join(missing)}. "
-                    f"Grant it there: {GRANT.format(database=database)}"
+                    NO_RIGHT.format(server=server, user=user, right=right, database=database)
                 )
             tls = _tls(connection, verified=authorities is not None)
             loading = "" if _ask(connection, "SELECT @@local_infile") else "no "

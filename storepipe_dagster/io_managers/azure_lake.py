@@ -9,7 +9,7 @@ keeps the compute logs (``production/dagster.yaml``).
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
@@ -30,6 +30,7 @@ from azure.storage.blob import (
 )
 from azure.storage.blob import aio as blob_aio
 from deltalake.exceptions import DeltaError
+from pydantic import Field
 from pyspark.errors import PySparkException
 
 from storepipe_dagster.io_managers.azure_errors import LakeUnreachableError, code_of, explain
@@ -54,6 +55,15 @@ IMPATIENT: dict[str, Any] = {
     "retry_policy": ExponentialRetry(retry_total=0),
 }
 MANAGED_IDENTITY = "IDENTITY_ENDPOINT"  # as App Service, Functions and Container Apps have it
+# What object_store, in delta-rs and in Sail, reads from the environment whatever it is told.
+SECRET_VARIABLES = (
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_MASTER_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_SAS_KEY",
+    "AZURE_STORAGE_TOKEN",
+)
 # What fails when the account does, besides Azure's own clients.
 ENGINES = (OSError, DeltaError, PySparkException, duckdb.Error)
 
@@ -79,9 +89,8 @@ class AzureLake(Lake):
     """Containers ``raw``, ``trusted`` and ``refined`` of a storage account, created if absent."""
 
     root: str = "az:/"
-    connection_string: str | None = None
+    connection_string: str | None = Field(default=None, repr=False)
     account_name: str | None = None
-    spark_suffix: str = PUBLIC_SUFFIX
 
     @property
     def account(self) -> StorageAccount:
@@ -131,12 +140,17 @@ class AzureLake(Lake):
             options["azure_use_azure_cli"] = "true"
         elif MANAGED_IDENTITY in os.environ:  # delta-rs does not look for it
             options["azure_identity_endpoint"] = os.environ[MANAGED_IDENTITY]
+        _expect_no_other_secret(options)
         return options
 
     def spark_path(self, path: str) -> str:
-        """The same place as Spark spells it, here and on Databricks."""
+        """The same place as Spark spells it.
+
+        Sail knows the suffix of the public cloud only; where the account really is, tells it the
+        endpoint in ``storage_options``.
+        """
         container, name = _split(path)
-        return f"abfss://{container}@{self.account.name}.dfs.{self.spark_suffix}/{name}"
+        return f"abfss://{container}@{self.account.name}.dfs.{PUBLIC_SUFFIX}/{name}"
 
     def all_in(self, folder: str) -> list[str]:
         """The files in a folder and below; none if it is not there."""
@@ -164,6 +178,16 @@ class AzureLake(Lake):
         with tempfile.TemporaryFile() as file:
             yield file
             _upload(file, blob)
+
+
+def _expect_no_other_secret(options: Mapping[str, str]) -> None:
+    """Refuse a key in the environment, which delta-rs and Sail would prefer to what we tell."""
+    for name in SECRET_VARIABLES:
+        if os.environ.get(name, options.get(name.lower())) != options.get(name.lower()):
+            raise LakeUnreachableError(
+                f"{name} is set in the environment, and would open the lake in place of "
+                "AZURE_STORAGE_CONNECTION_STRING or the Azure identity. Unset it."
+            )
 
 
 def connect(account: StorageAccount, **options: Any) -> BlobServiceClient:

@@ -16,6 +16,7 @@ import dagster as dg
 import pyarrow as pa
 import sqlalchemy as sa
 import tenacity
+from pydantic import Field
 from sqlalchemy.dialects import mysql
 
 from storepipe_dagster.resources.database import (
@@ -30,17 +31,21 @@ from storepipe_dagster.resources.database import (
 from storepipe_dagster.resources.mysql_bulk import BulkConnection, ChunkedRead, load
 from storepipe_dagster.resources.mysql_errors import explain, is_missing_table, is_passing
 
-TRIES, LONGEST_WAIT = 9, 16  # some 40 s in all
-STEP_TRIES, SECONDS_TO_RESTART = 3, 5
+SECONDS_TO_TRY, LONGEST_WAIT = 40, 16
+STEP_TRIES, SECONDS_TO_RESTART = 8, 5  # as long
 SECONDS_TO_CONNECT = 10
 SECONDS_TO_ANSWER = 600
 SECONDS_TO_LOCK = 300
+SECONDS_TO_FORGET = 900
+SECONDS_IN_POOL = 60  # the networks of clouds drop connections that are idle for minutes
 LONGEST_TEXT = 16 * 2**20
 # The server's own settings may let values be cut or escapes be read differently.
 SESSION = (
     "SET SESSION time_zone = '+00:00', "
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
-    f"group_concat_max_len = {LONGEST_TEXT}"
+    f"group_concat_max_len = {LONGEST_TEXT}, "
+    # What a client that vanished had locked is free again after that, not after eight hours.
+    f"wait_timeout = {SECONDS_TO_FORGET}"
 )
 
 
@@ -57,8 +62,8 @@ def connect_arguments(
         "charset": "utf8mb4",
         "init_command": SESSION,
         "connect_timeout": SECONDS_TO_CONNECT,
-        "read_timeout": SECONDS_TO_ANSWER,
-        "write_timeout": SECONDS_TO_ANSWER,
+        "read_timeout": SECONDS_TO_CONNECT,
+        "write_timeout": SECONDS_TO_CONNECT,
         "program_name": "storepipe",
     }
     if ssl_ca:
@@ -72,7 +77,7 @@ class MySqlDatabase(Database):
     host: str
     port: int = 3306
     user: str
-    password: str
+    password: str = Field(repr=False)
     database: str
     ssl_ca: str | None = None
 
@@ -84,7 +89,8 @@ class MySqlDatabase(Database):
         )
         return sa.create_engine(
             "mysql+pymysql://",
-            creator=lambda: BulkConnection(**arguments, local_infile=True),
+            creator=lambda: BulkConnection(SECONDS_TO_ANSWER, **arguments, local_infile=True),
+            pool_recycle=SECONDS_IN_POOL,
             paramstyle="format",  # rows are plain tuples
             hide_parameters=True,
             # Writers of neighbouring days would lock the gap between their days otherwise.
@@ -145,9 +151,10 @@ class MySqlDatabase(Database):
 
         A lost connection takes the snapshot with it, so the whole step has to start again.
         """
-        with self._told(table), ThreadPoolExecutor(1, "extract") as ahead:
+        with self._told(table):
             try:
-                with self._snapshot() as connection:
+                # In this order: the thread is done with the connection before that is given back.
+                with self._snapshot() as connection, ThreadPoolExecutor(1, "extract") as ahead:
                     read = ChunkedRead(connection, table, schema, order_by, days)
                     chunk = read.next_chunk()
                     while chunk:
@@ -173,7 +180,8 @@ class MySqlDatabase(Database):
         if not connection.scalar(sa.func.get_lock(lock, SECONDS_TO_LOCK)):
             raise DatabaseError(
                 f"Another run has been loading {name} for {SECONDS_TO_LOCK} s. "
-                "Wait for it to end, or end it, and run again."
+                "Wait for it to end, or end it, and run again. "
+                f"The server forgets a run that was lost after {SECONDS_TO_FORGET // 60} minutes."
             )
         connection.commit()
         try:
@@ -187,7 +195,7 @@ class MySqlDatabase(Database):
         """Do it again when what went wrong passes: a deadlock, a lost connection, a restart."""
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_passing),
-            stop=tenacity.stop_after_attempt(TRIES),
+            stop=tenacity.stop_after_delay(SECONDS_TO_TRY),
             wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=LONGEST_WAIT, jitter=0.2),
             before_sleep=self._tell,
             reraise=True,

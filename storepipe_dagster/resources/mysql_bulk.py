@@ -31,6 +31,11 @@ class BulkConnection(Connection):  # type: ignore[misc]
     upload: Iterable[bytes] | None = None
     warnings = 0
 
+    def __init__(self, seconds_to_answer: float, **arguments: Any) -> None:
+        """Log in within the read time-out of the arguments; a statement may take longer."""
+        super().__init__(**arguments)
+        self._read_timeout = self._write_timeout = seconds_to_answer
+
     def _read_query_result(self, unbuffered: bool = False) -> int:
         self._result = None
         result = _Result(self)
@@ -135,6 +140,7 @@ class ChunkedRead:
         """The rows that come next; none at the end."""
         chunk = self._fitting(self._query())
         if chunk is not None:
+            self._size = min(2 * self._size, ROWS_PER_CHUNK)
             self._last = [chunk.column(name)[-1].as_py() for name in self._key]
         return chunk
 
@@ -187,8 +193,9 @@ def _is_after(key: Sequence[str], last: Sequence[Any]) -> sa.ColumnElement[bool]
 def _csv(column: sa.ColumnElement[Any], field: pa.Field) -> sa.ColumnElement[Any]:
     """A column as a field of a CSV line: text in quotes, null as nothing at all."""
     if pa.types.is_string(field.type):
-        escaped = sa.func.replace(column, '"', '""')
-        return sa.func.ifnull(sa.func.concat('"', escaped, '"'), "")
+        # Too long a text makes CONCAT null, and the line a field short: that is noticed.
+        quoted = sa.func.concat('"', sa.func.replace(column, '"', '""'), '"')
+        return sa.case((column.is_(None), ""), else_=quoted)
     return sa.func.ifnull(column, "")
 
 

@@ -55,10 +55,8 @@ SILENT = (
 )
 CLOSED = "{server} has closed the connection. Check that it runs, then run again."
 NOT_MYSQL = "What answers instead of {server} is something else. Check MYSQL_HOST and MYSQL_PORT."
-NO_RIGHT = (
-    "{server} does not give {user!r} the right to {right}. Grant it there: "
-    "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{database}`.* to that account."
-)
+GRANT = "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{database}`.* to that account."
+NO_RIGHT = "{server} does not give {user!r} the right to {right}. Grant it there: " + GRANT
 OTHER = "{server} answered with error {number}: {message}."
 MEANINGS = {
     1020: "{server} saw another transaction change a record that this one had read. Run again.",
@@ -66,7 +64,7 @@ MEANINGS = {
     1040: "{server} has all the connections that it allows. "
     "Close some, or raise max_connections there.",
     1044: "{server} has no database {database!r} that {user!r} may use. Check MYSQL_DATABASE, or "
-    "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{database}`.* to that account.",
+    + GRANT,
     1045: "{server} refuses the password of {user!r}, or has no such user for this machine. "
     "Check MYSQL_USER and MYSQL_PASSWORD.",
     1049: "{server} has no database {database!r}. Check MYSQL_DATABASE, or make it: "

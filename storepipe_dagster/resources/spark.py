@@ -18,6 +18,8 @@ from storepipe_dagster.io_managers.lake import Lake
 
 # Sail writes "Etc/UTC" otherwise, and its Delta tables then differ from delta-rs's.
 SPARK_CONFIG = {"spark.sql.session.timeZone": "UTC"}
+# Sail ends a session that is idle for 15 minutes, which a big load between two steps may take.
+SESSION_SECONDS = ("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(7 * 24 * 3600))
 SPARK_CONNECT_PORT = 15002
 SECONDS_TO_CONNECT = 10
 
@@ -83,6 +85,7 @@ def _sail_address() -> str:
     with _starting:
         if not _servers:
             os.environ.setdefault("RUST_LOG", "error")
+            os.environ.setdefault(*SESSION_SECONDS)
             from pysail.spark import SparkConnectServer  # noqa: PLC0415  # reads RUST_LOG
 
             server = SparkConnectServer("127.0.0.1", 0)

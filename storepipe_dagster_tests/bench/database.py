@@ -168,6 +168,7 @@ def measured(work: Work, given: Database, count: int, folder: Path) -> tuple[flo
 def measure(server: MariaDb, count: int, runs: int) -> None:
     """Print the figures of one size."""
     found: dict[str, list[tuple[float, float]]] = {}
+    checksums: set[Any] = set()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for _ in range(runs):
@@ -175,10 +176,13 @@ def measure(server: MariaDb, count: int, runs: int) -> None:
                 given = server.create_database()
                 given.resource().replace_day("2019-01-01", "cart_date", {CART_ITEMS: []})
                 found.setdefault(f"load: {peer}", []).append(measured(load, given, count, folder))
+                checksums.add(checksum(server, given))
                 if peer != "PyMySQL executemany":
                     server.execute(f"DROP DATABASE `{given.database}`")
                 else:
                     filled = given
+            if len(checksums) > 1:
+                raise SystemExit("the loads left differing rows")
             for peer, extract in EXTRACTS.items():
                 found.setdefault(f"extract: {peer}", []).append(
                     measured(extract, filled, count, folder)
@@ -194,6 +198,12 @@ def measure(server: MariaDb, count: int, runs: int) -> None:
     for name, (seconds, peak) in medians.items():
         ours = medians[f"{name.split(':')[0]}: storepipe"][0]
         print(f"  {name:<36}{seconds:>9.2f}{peak:>10.0f}{seconds / ours:>13.2f}x")
+
+
+def checksum(server: MariaDb, given: Database) -> Any:
+    """The rows of the loaded table, in two numbers."""
+    lines = f"crc32(concat_ws(',', {COLUMNS}))"
+    return server.execute(f"SELECT count(*), sum({lines}) FROM `{given.database}`.cart_items")
 
 
 def expect_equal(files: list[Path]) -> None:

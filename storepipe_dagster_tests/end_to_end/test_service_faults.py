@@ -94,9 +94,15 @@ SOLD = "SELECT count(*) AS lines FROM trusted.sales"
 INGEST_CARTS = 'key:"raw/carts" or key:"mysql/carts"'
 
 
-@pytest.mark.parametrize("statement", ["LOAD DATA", "SELECT count(*) AS count_1, group_concat"])
-def test_a_server_killed_in_the_middle_and_back_soon_costs_the_run_nothing(server, home, statement):
-    killing = kill_at(server, statement, for_seconds=1)
+@pytest.mark.parametrize(
+    ("statement", "for_seconds"),
+    [("LOAD DATA", 1), ("SELECT count(*) AS count_1, group_concat", 20)],
+    ids=["in mid-load", "in mid-extract"],
+)
+def test_a_server_killed_in_the_middle_and_back_soon_costs_the_run_nothing(
+    server, home, statement, for_seconds
+):
+    killing = kill_at(server, statement, for_seconds=for_seconds)
     done = home.run(DAY, DAY)
     killing.join()
     assert "has closed the connection" in done.stderr

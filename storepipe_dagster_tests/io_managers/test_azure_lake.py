@@ -113,17 +113,22 @@ def test_a_place_has_one_spelling_for_spark_here_and_on_databricks():
     )
 
 
-def test_another_cloud_has_another_suffix():
-    lake = AzureLake(account_name="shop", spark_suffix="core.chinacloudapi.cn")
-
-    assert lake.spark_path("az://raw/x") == "abfss://raw@shop.dfs.core.chinacloudapi.cn/x"
-
-
 def test_no_secret_is_shown(azurite):
     account = azurite.new_account()
     lake = AzureLake(connection_string=account.connection_string)
 
-    assert account.key not in f"{lake.account!r} {lake.files!r} {lake.client!r} {lake.address}"
+    shown = f"{lake!r} {lake} {lake.account!r} {lake.files!r} {lake.client!r} {lake.address}"
+    assert account.key not in shown
+
+
+def test_a_key_of_another_account_in_the_environment_is_refused(azurite, monkeypatch):
+    lake = AzureLake(connection_string=azurite.new_account().connection_string)
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "sv=1&sig=hunter2")
+
+    with pytest.raises(LakeUnreachableError, match="AZURE_STORAGE_SAS_TOKEN is set") as caught:
+        _ = lake.storage_options
+
+    assert "hunter2" not in str(caught.value)
 
 
 # --- uploads --------------------------------------------------------------------------------------

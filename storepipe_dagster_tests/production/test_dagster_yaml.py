@@ -123,7 +123,7 @@ def test_the_key_in_the_comment_does_too(print_in_a_step, container, account_and
         "    # access_key_or_sas_token:\n    #   env:", "    access_key_or_sas_token:\n      env:"
     )
 
-    told = print_in_a_step(text, AZURE_STORAGE_ACCOUNT_KEY=account.key)
+    told = print_in_a_step(text, DAGSTER_LOGS_KEY=account.key)
 
     assert "stdout: a line of a step\n" in told
     assert account.key not in told

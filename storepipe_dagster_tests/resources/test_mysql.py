@@ -1,6 +1,7 @@
 """Tests of `storepipe_dagster.resources.mysql` on real servers; what all databases do:
 `test_database`."""
 
+import socket
 import threading
 import time
 
@@ -164,8 +165,9 @@ def test_a_wrong_password_is_told_at_once_and_not_shown(given):
 def test_the_password_is_in_no_repr(given):
     database = given.resource()
     replace(database)
-    assert given.password not in repr(database.engine)
-    assert given.password not in str(database.engine.url)
+    shown = f"{database!r} {database} {database.engine!r} {database.engine.url}"
+    assert given.password not in shown
+    assert "password" not in shown
 
 
 # --- loading --------------------------------------------------------------------------------
@@ -348,7 +350,29 @@ def test_runs_that_load_the_same_day_at_once_leave_one_of_their_loads(given):
     assert len({quantity for *_, quantity in rows}) == 1
 
 
-def test_a_server_that_is_gone_for_good_is_told(given, impatient):
+def test_a_server_that_takes_connections_and_says_nothing_is_told_in_time(given, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_TO_CONNECT", 0.5)
+    monkeypatch.setattr(module, "SECONDS_TO_TRY", 1.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = given.resource(port=silent.getsockname()[1])
+        started = time.monotonic()
+        with pytest.raises(DatabaseError, match="did not answer in time"):
+            replace(database)
+    assert time.monotonic() - started < 5
+
+
+def test_a_statement_may_take_longer_than_a_login(given, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_TO_CONNECT", 1)
+    with given.resource().engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT sleep(1.5)")) == 0
+
+
+def test_what_a_lost_client_has_locked_is_free_again_some_minutes_later(database):
+    assert session_value(database, "wait_timeout") == 900
+
+
+def test_a_server_that_is_gone_for_good_is_told(given, impatient, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_TO_TRY", 1)
     database = given.resource(port=9)
     with pytest.raises(DatabaseError, match="cannot be reached: nobody listens there"):
         replace(database)
@@ -423,6 +447,31 @@ def test_doubles_are_read_to_the_last_bit(database, rating):
     database.upsert(PRODUCTS, [(1, "Hat", "x", None, None, None, rating, None)])
     (row,) = database.read("products", schemas.PRODUCTS, ["product_id"]).read_all().to_pylist()
     assert row["rating"] == rating
+
+
+def test_who_stops_reading_in_the_middle_leaves_the_connection_in_order(database, monkeypatch):
+    replace(database, rows=items(carts=5000))
+    monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", 100)
+    for _ in range(20):
+        batches = database._batches("cart_items", schemas.CART_ITEMS, KEY, None)
+        next(batches)
+        batches.close()
+    assert database.engine.pool.checkedout() == 0
+    assert session_value(database, "wait_timeout") == 900
+    assert database.count("cart_items") == 5000
+
+
+def test_a_text_that_the_server_no_longer_sends_is_an_error_and_not_null(
+    database, database_server, given
+):
+    database.upsert(PRODUCTS, [(1, "Hat", "x", None, "y" * 3 * 2**20, None, None, None)])
+    database_server.execute("SET GLOBAL max_allowed_packet = 2097152")
+    try:
+        reader = given.resource().read("products", schemas.PRODUCTS, ["product_id"])
+        with pytest.raises(DatabaseError, match="A row of products is too big to be read"):
+            reader.read_all()
+    finally:
+        database_server.execute("SET GLOBAL max_allowed_packet = DEFAULT")
 
 
 def test_a_connection_lost_in_mid_read_asks_for_the_step_again(given, monkeypatch):

@@ -1,6 +1,9 @@
 """Tests of `storepipe_dagster.resources.spark`."""
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -25,6 +28,27 @@ def test_a_process_has_one_server():
     for _ in range(2):
         assert InProcessSpark(lake=Lake(root="")).spark_session.sql("SELECT 1").collect() == [(1,)]
     assert len(spark._servers) == 1
+
+
+IDLE = """
+import time
+from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.resources import spark
+spark.SESSION_SECONDS = (spark.SESSION_SECONDS[0], "1")
+session = spark.InProcessSpark(lake=Lake(root="")).spark_session
+session.sql("SELECT 1").collect()
+time.sleep(3)
+session.sql("SELECT 1").collect()
+"""
+
+
+def test_how_long_an_idle_session_lives_is_ours_to_say_and_it_is_days():
+    environment = {name: value for name, value in os.environ.items() if "SAIL" not in name}
+    short = subprocess.run(
+        [sys.executable, "-c", IDLE], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "is not running" in short.stderr
+    assert int(spark.SESSION_SECONDS[1]) >= 2 * 24 * 3600
 
 
 def test_nothing_starts_before_it_is_needed(monkeypatch):

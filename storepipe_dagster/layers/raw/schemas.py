@@ -13,6 +13,8 @@ from storepipe_dagster.times import utc_time
 
 LARGEST_PRICE = 9_999_999_999.995  # exclusive: from there on it rounds beyond decimal(12,2)
 
+LONGEST_TEXT = 2**17  # characters; what a server takes in one statement is not much more
+
 
 def _is_time(text: str) -> str:
     try:
@@ -25,6 +27,7 @@ def _is_time(text: str) -> str:
 Id = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Quantity = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Price = Annotated[float, Field(gt=-LARGEST_PRICE, lt=LARGEST_PRICE)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Time = Annotated[str, AfterValidator(_is_time)]
 
 
@@ -59,46 +62,46 @@ class Product(Record):
     """An element of ``GET /products``; a negative or missing price is judged with its sales."""
 
     id: Id = Field(description="Id")
-    title: str = Field(description="Title")
-    category: str = Field(description="Category")
+    title: Text = Field(description="Title")
+    category: Text = Field(description="Category")
     price: Price | None = Field(default=None, description="Price of one unit")
-    description: str | None = Field(default=None, description="Description")
-    image: str | None = Field(default=None, description="Address of the picture")
+    description: Text | None = Field(default=None, description="Description")
+    image: Text | None = Field(default=None, description="Address of the picture")
     rating: Rating | None = Field(default=None, description="Mean and number of ratings")
 
 
 class Geolocation(Record):
     """Where an address lies; strings in the API."""
 
-    lat: str | float | None = None
-    long: str | float | None = None
+    lat: Text | float | None = None
+    long: Text | float | None = None
 
 
 class Address(Record):
     """A user's address."""
 
-    city: str | None = None
-    street: str | None = None
-    number: int | str | None = None
-    zipcode: str | int | None = None
+    city: Text | None = None
+    street: Text | None = None
+    number: int | Text | None = None
+    zipcode: Text | int | None = None
     geolocation: Geolocation | None = None
 
 
 class Name(Record):
     """A user's name."""
 
-    firstname: str | None = None
-    lastname: str | None = None
+    firstname: Text | None = None
+    lastname: Text | None = None
 
 
 class User(Record):
     """An element of ``GET /users``, without the password."""
 
     id: Id = Field(description="Id")
-    email: str | None = Field(default=None, description="E-mail", json_schema_extra=PERSONAL)
-    username: str | None = Field(default=None, description="Login", json_schema_extra=PERSONAL)
+    email: Text | None = Field(default=None, description="E-mail", json_schema_extra=PERSONAL)
+    username: Text | None = Field(default=None, description="Login", json_schema_extra=PERSONAL)
     name: Name | None = Field(default=None, description="Name", json_schema_extra=PERSONAL)
-    phone: str | None = Field(default=None, description="Telephone", json_schema_extra=PERSONAL)
+    phone: Text | None = Field(default=None, description="Telephone", json_schema_extra=PERSONAL)
     address: Address | None = Field(
         default=None, description="City, street and location", json_schema_extra=PERSONAL
     )

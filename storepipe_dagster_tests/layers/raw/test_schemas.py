@@ -58,6 +58,7 @@ def test_a_product_that_may_pass_does(field, value):
         ("title", WITHOUT),
         ("title", None),
         ("title", 5),
+        ("description", "x" * 2**17 + "x"),
         ("category", WITHOUT),
         ("category", None),
         ("price", "9.99"),
