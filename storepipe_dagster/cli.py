@@ -241,8 +241,14 @@ def _materialize(first: date, last: date, selection: str | None) -> None:
     plural = "assets" if len(keys) > 1 else "asset"
     span = f"{days[0]} to {days[-1]} ({len(days)} days)" if len(days) > 1 else days[0]
     click.echo(f"{len(keys)} {plural}, {span}, from {settings().storepipe_api_url}", err=True)
-    with _one_run_at_a_time(home), open_instance(home) as instance:
-        progress = materialize(instance, days, keys, lambda line: click.echo(line, err=True))
+    # While a step runs, Dagster's compute logs take what is written to standard error, and its copy
+    # of that to the screen may end before the last lines: progress goes there by a way of its own.
+    with (
+        os.fdopen(os.dup(sys.stderr.fileno()), "w") as screen,
+        _one_run_at_a_time(home),
+        open_instance(home) as instance,
+    ):
+        progress = materialize(instance, days, keys, lambda line: click.echo(line, file=screen))
     if progress.problems:
         raise RunFailedError("\n".join(progress.problems))
     click.echo(f"{len(keys)} {plural} in 1 run: {time.monotonic() - started:.1f} s.")
