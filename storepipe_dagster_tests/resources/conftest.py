@@ -1,7 +1,8 @@
-"""A database on each server of the tests."""
+"""A database on each server of the tests; a lake in a folder and one in Azurite."""
 
 import pytest
 
+from storepipe_dagster_tests.io_managers.lakes import lake, make_lake  # noqa: F401
 from storepipe_dagster_tests.servers.mariadb import LEAST
 
 
