@@ -6,6 +6,10 @@ BIN := .venv/bin
 UV_VERSION := 0.13.9
 LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	--no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
+# Databricks runtime 18 LTS; its library lists know no hashes and no markers.
+CLUSTER_LOCK := uv pip compile --group pyproject.toml:cluster --constraint requirements.lock \
+	--python-version 3.12 --python-platform x86_64-unknown-linux-gnu --no-emit-index-url \
+	--no-header --no-annotate --quiet -o storepipe_dagster/resources/databricks/cluster.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo servers test dev bench lint format lock clean
@@ -53,6 +57,7 @@ format: install  ## Let ruff mend what it can
 
 lock: | $(UV)  ## Pin the newest versions that pyproject.toml allows
 	.uv/bin/$(LOCK) --upgrade
+	.uv/bin/$(CLUSTER_LOCK) --upgrade
 
 clean:  ## Remove the environment and what tests leave; never the data
 	rm -rf .venv .uv .servers .artifacts .coverage .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -88,10 +88,14 @@ class Progress:
         self._done += 1
         step = event.step_key or ""
         seconds = event.step_success_data.duration_ms / 1000
-        made = self._made.get(step, [])
-        rows = ", ".join(f"{self.rows[key]:,} rows" for key in made if key in self.rows)
-        name = " + ".join(made) or step
-        self.tell(f"[{self._done:>2}/{self.steps}] {name:<34} {seconds:6.2f} s  {rows}".rstrip())
+        first, *others = self._made.get(step) or [step]
+        done = f"[{self._done:>2}/{self.steps}]"
+        self.tell(f"{done} {first:<34} {seconds:6.2f} s  {self._rows(first)}".rstrip())
+        for key in others:
+            self.tell(f"{'':{len(done)}} {key:<34} {'':8}  {self._rows(key)}".rstrip())
+
+    def _rows(self, key: str) -> str:
+        return f"{self.rows[key]:,} rows" if key in self.rows else ""
 
     def _up_for_retry(self, event: dg.DagsterEvent) -> None:
         step = event.step_key or ""

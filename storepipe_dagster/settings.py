@@ -3,6 +3,7 @@
 What a deployment is made of is in ``resources.deployments``; nothing else reads the environment.
 """
 
+import re
 import string
 from datetime import date
 from functools import cache
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storepipe_dagster.errors import UserError
@@ -18,6 +19,8 @@ from storepipe_dagster.storage_account import StorageAccount
 
 Deployment = Literal["local", "azure", "databricks"]
 PATH_CHARACTERS = frozenset(string.ascii_letters + string.digits + "/._-+=@,:!()$&;'")
+RUNTIME_18_LTS = "18.x-scala2.13"  # Spark 4.1, Python 3.12
+STAGING = re.compile(r"dbfs:/[^/].*|/Volumes/[^/]+/[^/]+/[^/]+.*")
 PUBLIC_API = "https://fakestoreapi.com"
 MYSQL = ("mysql_host", "mysql_user", "mysql_password", "mysql_database")
 
@@ -53,8 +56,23 @@ class Settings(BaseSettings):
     databricks_token: SecretStr | None = None
     databricks_client_id: str | None = None
     databricks_client_secret: SecretStr | None = None
-    databricks_cluster_id: str | None = None
     databricks_staging: str | None = None
+    databricks_secret_scope: str | None = None
+    databricks_viewers: str = ""
+    # An existing cluster, or what a new one for each run is made of.
+    databricks_cluster_id: str | None = None
+    databricks_spark_version: str = RUNTIME_18_LTS
+    databricks_node_type: str = "Standard_D4ds_v5"
+    databricks_workers: str = Field(default="0", pattern=r"^\d+(-\d+)?$")
+    databricks_instance_pool_id: str | None = None
+    databricks_policy_id: str | None = None
+    databricks_single_user_name: str | None = None
+    databricks_timeout_seconds: int = Field(default=4 * 3600, ge=1)
+    databricks_poll_seconds: float = Field(default=5, gt=0)
+    databricks_max_retries: int = Field(default=2, ge=0)
+    databricks_retry_seconds: float = Field(default=30, ge=0)
+    # Databricks sets it on its clusters, where only the lake is needed.
+    databricks_runtime_version: str | None = None
 
     @field_validator("storepipe_home")
     @classmethod
@@ -83,6 +101,35 @@ class Settings(BaseSettings):
             StorageAccount.from_connection_string(text.get_secret_value())
         return text
 
+    @field_validator("databricks_host")
+    @classmethod
+    def _workspace_url(cls, host: str | None) -> str | None:
+        if host is None or "://" in host:
+            return host and host.rstrip("/")
+        return f"https://{host}".rstrip("/")
+
+    @field_validator("databricks_staging")
+    @classmethod
+    def _staging_area(cls, path: str | None) -> str | None:
+        if path is not None and not STAGING.fullmatch(path):
+            raise ValueError("is neither dbfs:/FOLDER nor /Volumes/CATALOG/SCHEMA/VOLUME")
+        return path and path.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_login(self) -> "Settings":
+        both = self.databricks_token and self.databricks_client_id
+        if both and self.dagster_deployment == "databricks":
+            raise SettingsError(
+                "DATABRICKS_TOKEN and DATABRICKS_CLIENT_ID are both set, and Databricks takes one "
+                "login only: unset one of them."
+            )
+        return self
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether this process runs on Databricks, as the far end of a step launcher."""
+        return self.databricks_runtime_version is not None
+
     @property
     def dagster_home(self) -> Path:
         """The folder in which Dagster keeps the history of runs."""
@@ -92,22 +139,17 @@ class Settings(BaseSettings):
         """The variables that the chosen deployment needs and that are unset."""
         if self.dagster_deployment == "local":
             return []
-        unset = [name.upper() for name in MYSQL if getattr(self, name) is None]
+        launching = self.dagster_deployment == "databricks" and not self.on_cluster
+        needed = [] if self.on_cluster else [*MYSQL]
+        needed += ["databricks_host", "databricks_staging"] if launching else []
+        unset = [name.upper() for name in needed if getattr(self, name) is None]
         if not (self.azure_storage_connection_string or self.azure_storage_account_name):
             unset.append("AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT_NAME")
-        if self.dagster_deployment == "databricks":
-            unset += [
-                name.upper()
-                for name in ("databricks_host", "databricks_staging")
-                if getattr(self, name) is None
-            ]
-            if not (
-                self.databricks_token
-                or (self.databricks_client_id and self.databricks_client_secret)
-            ):
-                unset.append(
-                    "DATABRICKS_TOKEN or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET"
-                )
+        login = self.databricks_token or (
+            self.databricks_client_id and self.databricks_client_secret
+        )
+        if launching and not login:
+            unset.append("DATABRICKS_TOKEN or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET")
         return unset
 
 

@@ -33,6 +33,7 @@ from deltalake.exceptions import DeltaError
 from pydantic import Field
 from pyspark.errors import PySparkException
 
+from storepipe_dagster.io_managers.abfs_options import abfs_options
 from storepipe_dagster.io_managers.azure_errors import LakeUnreachableError, code_of, explain
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.storage_account import PUBLIC_SUFFIX, StorageAccount
@@ -91,6 +92,9 @@ class AzureLake(Lake):
     root: str = "az:/"
     connection_string: str | None = Field(default=None, repr=False)
     account_name: str | None = None
+    # Sail knows the suffix of the public cloud only; where the account really is, tells it the
+    # endpoint in ``storage_options``.
+    on_sail: bool = True
 
     @property
     def account(self) -> StorageAccount:
@@ -143,14 +147,16 @@ class AzureLake(Lake):
         _expect_no_other_secret(options)
         return options
 
-    def spark_path(self, path: str) -> str:
-        """The same place as Spark spells it.
+    @property
+    def spark_options(self) -> dict[str, str]:
+        """How the Spark of a cluster opens the account."""
+        return abfs_options(self.account, os.environ)
 
-        Sail knows the suffix of the public cloud only; where the account really is, tells it the
-        endpoint in ``storage_options``.
-        """
+    def spark_path(self, path: str) -> str:
+        """The same place as Spark spells it."""
         container, name = _split(path)
-        return f"abfss://{container}@{self.account.name}.dfs.{PUBLIC_SUFFIX}/{name}"
+        suffix = PUBLIC_SUFFIX if self.on_sail else self.account.suffix
+        return f"abfss://{container}@{self.account.name}.dfs.{suffix}/{name}"
 
     def all_in(self, folder: str) -> list[str]:
         """The files in a folder and below; none if it is not there."""

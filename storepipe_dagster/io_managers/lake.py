@@ -79,6 +79,11 @@ class Lake(dg.ConfigurableResource[Any]):
         """What delta-rs needs to know to open the tables; also Sail, as environment variables."""
         return {}
 
+    @property
+    def spark_options(self) -> dict[str, str]:
+        """What Spark of a cluster needs to know to open the lake, as settings of its session."""
+        return {}
+
     def spark_path(self, path: str) -> str:
         """The same place as Spark spells it."""
         return path

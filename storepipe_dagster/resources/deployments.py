@@ -15,28 +15,27 @@ from storepipe_dagster.io_managers.pages import PageIOManager
 from storepipe_dagster.io_managers.parquet import ParquetIOManager
 from storepipe_dagster.resources.database import Database
 from storepipe_dagster.resources.lake_sql import LakeSql
-from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark
+from storepipe_dagster.resources.spark import ClusterSpark, InProcessSpark, RemoteSpark
 from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster.resources.store_api import StoreApi
-from storepipe_dagster.settings import Settings, SettingsError
+from storepipe_dagster.settings import Settings
+
+NOTHING = dg.ResourceDefinition.none_resource()
+CONNECTION_STRING, ACCOUNT = "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_NAME"
+# As which the cluster opens the lake if the account is known by name.
+SERVICE_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 
 
 def resources(settings: Settings) -> Mapping[str, Any]:
     """The resources and IO managers of the chosen deployment."""
-    if settings.dagster_deployment == "databricks":
-        raise SettingsError(
-            "DAGSTER_DEPLOYMENT=databricks is not built yet: only local and azure are. "
-            "Set it to one of these."
-        )
     storage = lake(settings)
     pyspark = spark(settings, storage)
     return {
         "store_api": StoreApi(base_url=settings.storepipe_api_url),
-        "database": database(settings),
+        "database": NOTHING if settings.on_cluster else database(settings),
         "lake_sql": LakeSql(lake=storage),
         "pyspark": pyspark,
-        # Spark steps ask for it by this key; no launcher means that they run where they are.
-        "step_launcher": dg.ResourceDefinition.none_resource(),
+        "step_launcher": step_launcher(settings),
         "capture_files": CaptureFilesIOManager(lake=storage, pyspark=pyspark),
         "parquet": ParquetIOManager(lake=storage, pyspark=pyspark),
         "delta": DeltaIOManager(lake=storage, pyspark=pyspark),
@@ -68,10 +67,11 @@ def lake(settings: Settings) -> Lake:
         return Lake(root=str(settings.storepipe_home / "lake"))
     from storepipe_dagster.io_managers.azure_lake import AzureLake  # noqa: PLC0415  # slow
 
+    on_sail = not settings.on_cluster
     if settings.azure_storage_connection_string is None:
-        return AzureLake(account_name=settings.azure_storage_account_name)
+        return AzureLake(account_name=settings.azure_storage_account_name, on_sail=on_sail)
     text = settings.azure_storage_connection_string.get_secret_value()
-    return AzureLake(connection_string=_secret("AZURE_STORAGE_CONNECTION_STRING", text))
+    return AzureLake(connection_string=_secret(CONNECTION_STRING, text), on_sail=on_sail)
 
 
 def open_lake(settings: Settings) -> Lake:
@@ -81,17 +81,71 @@ def open_lake(settings: Settings) -> Lake:
 
 
 def spark(settings: Settings, storage: Lake) -> LazyPySparkResource:
-    """Spark in this process, or at STOREPIPE_SPARK_REMOTE."""
+    """Spark in this process, at STOREPIPE_SPARK_REMOTE, or of the cluster that this runs on."""
+    if settings.on_cluster:
+        return ClusterSpark(lake=storage)
     remote = settings.storepipe_spark_remote
     if remote is None:
         return InProcessSpark(lake=storage)
     return RemoteSpark(remote=_secret("STOREPIPE_SPARK_REMOTE", remote))
 
 
+def step_launcher(settings: Settings) -> Any:
+    """What runs Spark steps elsewhere; nothing where they run in this process."""
+    if settings.dagster_deployment != "databricks" or settings.on_cluster:
+        return NOTHING
+    from storepipe_dagster.resources.databricks import run_request  # noqa: PLC0415
+    from storepipe_dagster.resources.databricks import step_launcher as launcher  # noqa: PLC0415
+
+    return launcher.DatabricksStepLauncher(
+        host=str(settings.databricks_host),
+        token=_optional_secret("DATABRICKS_TOKEN", settings.databricks_token),
+        client_id=settings.databricks_client_id,
+        client_secret=_optional_secret(
+            "DATABRICKS_CLIENT_SECRET", settings.databricks_client_secret
+        ),
+        staging=str(settings.databricks_staging),
+        cluster_id=settings.databricks_cluster_id,
+        new_cluster=run_request.NewCluster(
+            spark_version=settings.databricks_spark_version,
+            node_type=settings.databricks_node_type,
+            workers=settings.databricks_workers,
+            instance_pool_id=settings.databricks_instance_pool_id,
+            policy_id=settings.databricks_policy_id,
+            single_user_name=settings.databricks_single_user_name,
+        ),
+        env_variables=cluster_variables(settings),
+        secret_scope=settings.databricks_secret_scope,
+        secrets=[CONNECTION_STRING]
+        if settings.azure_storage_connection_string
+        else [*SERVICE_PRINCIPAL],
+        viewers=settings.databricks_viewers.replace(",", " ").split(),
+        timeout_seconds=settings.databricks_timeout_seconds,
+        poll_seconds=settings.databricks_poll_seconds,
+        max_retries=settings.databricks_max_retries,
+        retry_seconds=settings.databricks_retry_seconds,
+    )
+
+
+def cluster_variables(settings: Settings) -> dict[str, str]:
+    """What a Spark step needs to know on the cluster; the lake's secrets come by secret scope."""
+    account = settings.azure_storage_account_name
+    named = {} if settings.azure_storage_connection_string or not account else {ACCOUNT: account}
+    return {
+        "DAGSTER_DEPLOYMENT": settings.dagster_deployment,
+        "STOREPIPE_START_DATE": settings.storepipe_start_date.isoformat(),
+        **named,
+    }
+
+
 def executor(settings: Settings) -> dg.ExecutorDefinition:
     """One process per run: its steps share one Spark session and one import of everything."""
     del settings
     return dg.in_process_executor
+
+
+def _optional_secret(variable: str, secret: SecretStr | None) -> dg.EnvVar | None:
+    return _secret(variable, secret.get_secret_value()) if secret else None
 
 
 def _secret(variable: str, value: str) -> dg.EnvVar:

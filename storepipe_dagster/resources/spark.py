@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
+from dagster_pyspark.resources import spark_session_from_config
 
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.lake import Lake
@@ -52,6 +53,20 @@ class RemoteSpark(LazyPySparkResource):
         if self._spark_session is None:
             _knock(self.remote)
             self._spark_session = _session(self.spark_config, self.remote)
+
+
+class ClusterSpark(LazyPySparkResource):
+    """The Spark of the Databricks cluster that this process is on."""
+
+    lake: dg.ResourceDependency[Lake]
+    spark_config: dict[str, Any] = SPARK_CONFIG
+
+    def _init_session(self) -> None:
+        if self._spark_session is None:
+            session: Any = spark_session_from_config(self.spark_config)  # type: ignore[no-untyped-call]
+            for name, value in {**self.spark_config, **self.lake.spark_options}.items():
+                session.conf.set(name, value)
+            self._spark_session = session
 
 
 def _session(spark_config: dict[str, Any], remote: str) -> Any:

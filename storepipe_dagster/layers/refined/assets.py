@@ -1,8 +1,9 @@
 """The metrics of the shop, computed from trusted sales, and the report on them.
 
-Each asset is one transform; where it runs is decided in ``resources.deployments``.
+Each table is one transform; where it runs is decided in ``resources.deployments``.
 """
 
+from collections.abc import Iterator
 from dataclasses import fields
 
 import dagster as dg
@@ -16,6 +17,7 @@ from storepipe_dagster.layers.refined import schemas, transforms
 from storepipe_dagster.layers.refined.report import page
 from storepipe_dagster.layers.refined.report.tables import RefinedTables
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.tables import asked_for, delta_table
 
 SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
 
@@ -37,79 +39,56 @@ def sales_by_day(sales: DataFrame) -> DataFrame:
     return transforms.sales_by_day(sales)
 
 
-@dg.asset(
-    key=["refined", "sales_by_category"],
+@dg.multi_asset(
+    name="refined__all_sales",
     ins=SALES,
-    group_name="refined",
-    io_manager_key="delta",
+    outs={
+        "sales_by_category": delta_table(
+            "refined",
+            "sales_by_category",
+            schemas.SALES_BY_CATEGORY,
+            "All sales by category, with each category's share of the revenue.",
+        ),
+        "sales_by_product": delta_table(
+            "refined",
+            "sales_by_product",
+            schemas.SALES_BY_PRODUCT,
+            "All sales by product, ranked by revenue, with ABC classes.",
+        ),
+        "sales_by_city": delta_table(
+            "refined",
+            "sales_by_city",
+            schemas.SALES_BY_CITY,
+            "All sales by the buyers' city.",
+        ),
+        "customer_segments": delta_table(
+            "refined",
+            "customer_segments",
+            schemas.CUSTOMER_SEGMENTS,
+            "Customers by recency, frequency and monetary value of their carts.",
+        ),
+        "customer_cohorts": delta_table(
+            "refined",
+            "customer_cohorts",
+            schemas.CUSTOMER_COHORTS,
+            "How many customers of each month of first sale came back, by month.",
+        ),
+    },
+    can_subset=True,
     required_resource_keys={"step_launcher"},
-    kinds={"pyspark", "deltalake"},
-    owners=OWNERS,
-    metadata=columns_of(schemas.SALES_BY_CATEGORY),
 )
-def sales_by_category(sales: DataFrame) -> DataFrame:
-    """All sales by category, with each category's share of the revenue."""
-    return transforms.sales_by_category(sales)
-
-
-@dg.asset(
-    key=["refined", "sales_by_product"],
-    ins=SALES,
-    group_name="refined",
-    io_manager_key="delta",
-    required_resource_keys={"step_launcher"},
-    kinds={"pyspark", "deltalake"},
-    owners=OWNERS,
-    metadata=columns_of(schemas.SALES_BY_PRODUCT),
-)
-def sales_by_product(sales: DataFrame) -> DataFrame:
-    """All sales by product, ranked by revenue, with ABC classes."""
-    return transforms.sales_by_product(sales)
-
-
-@dg.asset(
-    key=["refined", "sales_by_city"],
-    ins=SALES,
-    group_name="refined",
-    io_manager_key="delta",
-    required_resource_keys={"step_launcher"},
-    kinds={"pyspark", "deltalake"},
-    owners=OWNERS,
-    metadata=columns_of(schemas.SALES_BY_CITY),
-)
-def sales_by_city(sales: DataFrame) -> DataFrame:
-    """All sales by the buyers' city."""
-    return transforms.sales_by_city(sales)
-
-
-@dg.asset(
-    key=["refined", "customer_segments"],
-    ins=SALES,
-    group_name="refined",
-    io_manager_key="delta",
-    required_resource_keys={"step_launcher"},
-    kinds={"pyspark", "deltalake"},
-    owners=OWNERS,
-    metadata=columns_of(schemas.CUSTOMER_SEGMENTS),
-)
-def customer_segments(sales: DataFrame) -> DataFrame:
-    """Customers by recency, frequency and monetary value of their carts."""
-    return transforms.customer_segments(sales)
-
-
-@dg.asset(
-    key=["refined", "customer_cohorts"],
-    ins=SALES,
-    group_name="refined",
-    io_manager_key="delta",
-    required_resource_keys={"step_launcher"},
-    kinds={"pyspark", "deltalake"},
-    owners=OWNERS,
-    metadata=columns_of(schemas.CUSTOMER_COHORTS),
-)
-def customer_cohorts(sales: DataFrame) -> DataFrame:
-    """How many customers of each month of first sale came back, by month."""
-    return transforms.customer_cohorts(sales)
+def refined_all_sales(
+    context: dg.AssetExecutionContext, sales: DataFrame
+) -> Iterator[dg.Output[DataFrame]]:
+    """The metrics of all sales that there are."""
+    tables = {
+        "sales_by_category": transforms.sales_by_category(sales),
+        "sales_by_product": transforms.sales_by_product(sales),
+        "sales_by_city": transforms.sales_by_city(sales),
+        "customer_segments": transforms.customer_segments(sales),
+        "customer_cohorts": transforms.customer_cohorts(sales),
+    }
+    yield from asked_for(context, tables)
 
 
 class AffinityConfig(dg.Config):

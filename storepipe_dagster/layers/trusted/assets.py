@@ -1,7 +1,9 @@
 """What is trusted: the history of prices, and every cart line as a sale or rejected with a reason.
 
-Each asset is one transform; where it runs is decided in ``resources.deployments``.
+Each table is one transform; where it runs is decided in ``resources.deployments``.
 """
+
+from collections.abc import Iterator
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -10,6 +12,7 @@ from storepipe_dagster.asset_metadata import OWNERS, columns_of
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.trusted import schemas, transforms
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.tables import asked_for, delta_table
 
 CART_LINES = {
     "carts": dg.AssetIn(["raw", "relational", "carts"]),
@@ -35,47 +38,42 @@ def trusted_product_prices(captures: DataFrame) -> DataFrame:
     return transforms.product_prices(captures)
 
 
-@dg.asset(
-    key=["trusted", "sales"],
+@dg.multi_asset(
+    name="trusted__cart_lines",
     ins=CART_LINES,
-    group_name="trusted",
+    outs={
+        "sales": delta_table(
+            "trusted",
+            "sales",
+            schemas.SALES,
+            "Every cart line that could be sold, at the price of its day.",
+            **{PARTITION_COLUMN: "sale_date"},
+        ),
+        "rejected_sales": delta_table(
+            "trusted",
+            "rejected_sales",
+            schemas.REJECTED_SALES,
+            "Every cart line that could not be sold, with the reason why.",
+            **{PARTITION_COLUMN: "sale_date"},
+        ),
+    },
+    can_subset=True,
     partitions_def=DAYS,
     backfill_policy=SINGLE_RUN,
-    io_manager_key="delta",
     required_resource_keys={"step_launcher"},
-    kinds={"pyspark", "deltalake"},
-    owners=OWNERS,
-    metadata={PARTITION_COLUMN: "sale_date", **columns_of(schemas.SALES)},
 )
-def trusted_sales(
+def trusted_cart_lines(
+    context: dg.AssetExecutionContext,
     carts: DataFrame,
     cart_items: DataFrame,
     users: DataFrame,
     products: DataFrame,
     prices: DataFrame,
-) -> DataFrame:
-    """Every cart line that could be sold, at the price of its day."""
-    return transforms.sales(carts, cart_items, users, products, prices)
-
-
-@dg.asset(
-    key=["trusted", "rejected_sales"],
-    ins=CART_LINES,
-    group_name="trusted",
-    partitions_def=DAYS,
-    backfill_policy=SINGLE_RUN,
-    io_manager_key="delta",
-    required_resource_keys={"step_launcher"},
-    kinds={"pyspark", "deltalake"},
-    owners=OWNERS,
-    metadata={PARTITION_COLUMN: "sale_date", **columns_of(schemas.REJECTED_SALES)},
-)
-def trusted_rejected_sales(
-    carts: DataFrame,
-    cart_items: DataFrame,
-    users: DataFrame,
-    products: DataFrame,
-    prices: DataFrame,
-) -> DataFrame:
-    """Every cart line that could not be sold, with the reason why."""
-    return transforms.rejected_sales(carts, cart_items, users, products, prices)
+) -> Iterator[dg.Output[DataFrame]]:
+    """Every cart line: as a sale, or rejected."""
+    lines = (carts, cart_items, users, products, prices)
+    tables = {
+        "sales": transforms.sales(*lines),
+        "rejected_sales": transforms.rejected_sales(*lines),
+    }
+    yield from asked_for(context, tables)

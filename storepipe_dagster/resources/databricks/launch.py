@@ -1,0 +1,221 @@
+"""One Dagster step as one Databricks run: staged, submitted, followed, and cleaned up after.
+
+dagster-databricks' launcher stages the step, and its script runs it there. Here is what differs
+from it: only the package is shipped, a volume will do for staging, and staged files are removed.
+"""
+
+import contextlib
+import io
+import pickle
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.definitions.step_launcher import StepRunRef
+from dagster._core.execution.context.system import StepExecutionContext
+from dagster._core.execution.plan.external_step import (
+    PICKLED_EVENTS_FILE_NAME,
+    PICKLED_STEP_RUN_REF_FILE_NAME,
+    step_context_to_step_run_ref,
+)
+from dagster._core.log_manager import DagsterLogManager
+from dagster_databricks.databricks_pyspark_step_launcher import (
+    CODE_ZIP_NAME,
+    PICKLED_CONFIG_FILE_NAME,
+    DatabricksPySparkStepLauncher,
+)
+from databricks.sdk.errors import NotFound
+from databricks.sdk.errors.base import DatabricksError
+from databricks.sdk.service.iam import AccessControlRequest, PermissionLevel
+from databricks.sdk.service.jobs import Run
+
+from storepipe_dagster.resources.databricks import shipped
+from storepipe_dagster.resources.databricks.endings import (
+    UNREACHABLE,
+    DatabricksRunError,
+    describe,
+    has_ended,
+    passes,
+    succeeded,
+)
+from storepipe_dagster.resources.databricks.following import Following
+from storepipe_dagster.resources.databricks.volumes import VOLUMES, VolumesClient
+
+CODE = ModuleCodePointer("storepipe_dagster.definitions", "defs")
+TROUBLE = (DatabricksError, *UNREACHABLE)
+TRACE_LENGTH = 8000
+
+
+class Launch(DatabricksPySparkStepLauncher):
+    """dagster-databricks' launcher, for one step."""
+
+    def __init__(
+        self, login: dict[str, Any], staging: str, viewers: Sequence[str], **options: Any
+    ) -> None:
+        """Stage in ``staging``, dbfs:/… or /Volumes/…; let ``viewers`` look at the run."""
+        oauth = {name: login[f"oauth_{name}"] for name in ("client_id", "client_secret")}
+        super().__init__(
+            databricks_host=login["host"],
+            databricks_token=login["token"],
+            oauth_credentials={name: value for name, value in oauth.items() if value},
+            local_dagster_job_package_path=str(shipped.PACKAGE.parent),
+            staging_prefix=staging.removeprefix("dbfs:"),
+            permissions={},
+            wait_for_logs=False,
+            add_dagster_env_variables=False,
+            **options,
+        )
+        self.viewers = viewers
+        self.in_volume = staging.startswith(VOLUMES)
+        if self.in_volume:
+            self.databricks_runner._client = VolumesClient(**login)  # noqa: SLF001
+
+    @property
+    def workspace(self) -> Any:
+        """The SDK's client of the workspace."""
+        return self.databricks_runner.client.workspace_client
+
+    def launch_step(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
+        """Run the step on Databricks.
+
+        Raises ``DatabricksRunError`` for a run that ended before the step did, and what the SDK
+        raises for what the workspace refuses.
+        """
+        run_id, step_key = step_context.run_id, step_context.step.key
+        reference = step_context_to_step_run_ref(step_context, self.local_dagster_job_package_path)
+        self._upload_artifacts(step_context.log, reference, run_id, step_key)
+        task = self._get_databricks_task(run_id, step_key)
+        databricks_run = self.databricks_runner.submit_run(self.run_config, task)
+        following = Following(
+            step_context,
+            databricks_run,
+            self.workspace.jobs.get_run,
+            lambda: self._staged(
+                run_id,
+                step_key,
+                f"{step_context.previous_attempt_count}_{PICKLED_EVENTS_FILE_NAME}",
+            ),
+        )
+        runner = self.databricks_runner
+        try:
+            self._let_people_see(step_context.log, databricks_run)
+            yield from following.events(runner.poll_interval_sec, runner.max_wait_time_sec)
+        finally:
+            if not has_ended(following.run):
+                self._cancel(step_context.log, databricks_run)
+            self.log_compute_logs(step_context.log, run_id, step_key)
+        if following.last is None:
+            raise self._failure(following.run, run_id, step_key)
+        if not succeeded(following.run):
+            step_context.log.warning(
+                "The step had come to its end when Databricks run %s ended as %s. Run page: %s",
+                databricks_run,
+                describe(following.run),
+                following.run.run_page_url,
+            )
+        if following.last == dg.DagsterEventType.STEP_SUCCESS:
+            self._remove_staged(step_context.log, run_id, step_key)
+
+    def _failure(self, run: Run, run_id: str, step_key: str) -> DatabricksRunError:
+        """The error for a run that ended before its step did, with the traceback from there."""
+        said = self._staged(run_id, step_key, "stderr").decode(errors="replace").strip()
+        trace = said
+        with contextlib.suppress(*TROUBLE):
+            task = run.tasks[0].run_id if run.tasks else run.run_id
+            output = self.workspace.jobs.get_run_output(task)
+            trace = output.error_trace or said or output.error or ""
+        there = f"\nWhat it told there:\n{trace[-TRACE_LENGTH:]}" if trace else ""
+        return DatabricksRunError(
+            f"Databricks run {run.run_id} ended before the step did, as {describe(run)}\n"
+            f"Run page: {run.run_page_url}{there}",
+            passing=passes(run, silent=not said),
+        )
+
+    def _cancel(self, log: DagsterLogManager, databricks_run: int) -> None:
+        try:
+            self.workspace.jobs.cancel_run(databricks_run)
+        except TROUBLE as error:
+            log.warning("Databricks run %s could not be cancelled: %s", databricks_run, error)
+
+    def _let_people_see(self, log: DagsterLogManager, databricks_run: int) -> None:
+        """Let others than its owner look at the run; where that fails, the run goes on."""
+        if not self.viewers:
+            return
+        rights = [
+            AccessControlRequest(user_name=name, permission_level=PermissionLevel.CAN_VIEW)
+            if "@" in name
+            else AccessControlRequest(group_name=name, permission_level=PermissionLevel.CAN_VIEW)
+            for name in self.viewers
+        ]
+        try:
+            job = self.workspace.jobs.get_run(databricks_run).job_id
+            self.workspace.permissions.update("jobs", str(job), access_control_list=rights)
+        except TROUBLE as error:
+            log.warning(
+                "%s cannot see Databricks run %s: %s Check DATABRICKS_VIEWERS.",
+                ", ".join(self.viewers),
+                databricks_run,
+                error,
+            )
+
+    def log_compute_logs(self, log: DagsterLogManager, run_id: str, step_key: str) -> None:
+        """Add what the script printed there to what the step printed here."""
+        del log
+        for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+            stream.write(self._staged(run_id, step_key, name).decode(errors="replace"))
+
+    def _staged(self, run_id: str, step_key: str, name: str) -> bytes:
+        """A file that the script writes; empty as long as it is not there."""
+        try:
+            return self.databricks_runner.client.read_file(self._dbfs_path(run_id, step_key, name))
+        except NotFound:
+            return b""
+
+    def _upload_artifacts(
+        self, log: DagsterLogManager, step_run_ref: StepRunRef, run_id: str, step_key: str
+    ) -> None:
+        """Stage the script, the package, the step and the environment."""
+        # Where the code is on this machine, and what runs it, is nothing to the far end.
+        reference = step_run_ref._replace(
+            recon_job=step_run_ref.recon_job._replace(repository=ReconstructableRepository(CODE)),
+            dagster_run=step_run_ref.dagster_run._replace(
+                job_code_origin=None, remote_job_origin=None
+            ),
+        )
+        staged = {
+            self._main_file_name(): Path(self._main_file_local_path()).read_bytes(),
+            CODE_ZIP_NAME: shipped.code_zip(),
+            PICKLED_STEP_RUN_REF_FILE_NAME: pickle.dumps(reference),
+            PICKLED_CONFIG_FILE_NAME: pickle.dumps(self.create_remote_config()),
+        }
+        folder = self._dbfs_path(run_id, step_key, "").rstrip("/")
+        log.debug("Staging in %s: %s", folder, ", ".join(staged))
+        if self.in_volume:
+            self.workspace.files.create_directory(folder)
+        for name, content in staged.items():
+            path = self._dbfs_path(run_id, step_key, name)
+            self.databricks_runner.client.put_file(io.BytesIO(content), path, overwrite=True)
+
+    def _remove_staged(self, log: DagsterLogManager, run_id: str, step_key: str) -> None:
+        """Remove the folder of the step, and that of the run if nothing else is in it."""
+        folder = self._dbfs_path(run_id, step_key, "").rstrip("/")
+        files = self.workspace.dbfs  # which serves volumes as well
+        try:
+            files.delete(folder, recursive=True)
+            parent = folder.rpartition("/")[0]
+            if not any(files.list(parent)):
+                files.delete(parent, recursive=True)
+        except TROUBLE as error:
+            log.warning("Staged files stay in %s: %s", folder, error)
+
+    def _dbfs_path(self, run_id: str, step_key: str, filename: str) -> str:
+        path: str = super()._dbfs_path(run_id, step_key, filename)
+        return path.removeprefix("dbfs://") if self.in_volume else path
+
+    def _internal_dbfs_path(self, run_id: str, step_key: str, filename: str) -> str:
+        path: str = super()._internal_dbfs_path(run_id, step_key, filename)
+        return path.removeprefix("/dbfs/") if self.in_volume else path

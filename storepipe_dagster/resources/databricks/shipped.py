@@ -1,0 +1,35 @@
+"""What a launch brings to the cluster: this package as a zip, and the libraries that it imports.
+
+``cluster.lock`` beside this module is made by ``make lock``, with the versions of the lock file.
+Python and Spark are the cluster's own.
+"""
+
+import io
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+
+import storepipe_dagster
+
+PACKAGE = Path(storepipe_dagster.__file__).parent
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the same code makes the same zip
+NOT_SHIPPED = {"__pycache__"}
+
+
+def code_zip() -> bytes:
+    """The package and nothing beside it: no ``.env``, no ``.git``, no data."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for path in sorted(PACKAGE.rglob("*")):
+            inside = path.relative_to(PACKAGE.parent)
+            if path.is_file() and not NOT_SHIPPED & set(inside.parts):
+                entry = zipfile.ZipInfo(inside.as_posix(), EPOCH)
+                zipped.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
+
+
+def libraries() -> list[dict[str, dict[str, str]]]:
+    """The pinned libraries, as Databricks' Jobs API lists them."""
+    lock = files("storepipe_dagster.resources.databricks").joinpath("cluster.lock").read_text()
+    pins = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    return [{"pypi": {"package": pin}} for pin in pins]

@@ -1,0 +1,129 @@
+"""The step launcher as a resource: its settings, and which failures are worth another launch."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.step_launcher import StepLauncher
+from dagster._core.execution.context.system import StepExecutionContext
+from dagster_shared.utils.warnings import SupersessionWarning
+from databricks.sdk.errors.base import DatabricksError
+
+from storepipe_dagster.resources.databricks import shipped
+from storepipe_dagster.resources.databricks.endings import (
+    UNREACHABLE,
+    DatabricksRunError,
+    explain_refusal,
+)
+from storepipe_dagster.resources.databricks.run_request import NewCluster, run_request
+
+# Pipes, which supersedes it, has neither resources nor IO managers; no removal is planned.
+warnings.filterwarnings("ignore", category=SupersessionWarning, message=".*StepLauncher.*")
+
+# For Databricks to end a run that is over its time limit before we cancel it.
+GRACE_SECONDS = 300
+
+
+class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
+    """Runs each step that asks for it as a Databricks run of its own.
+
+    ``cluster_id`` names an existing cluster; without it each run gets a ``new_cluster``.
+    ``secrets`` are environment variables of the far end, each from the key of its name in
+    ``secret_scope``: ``AZURE_CLIENT_ID`` from ``azure-client-id``.
+    """
+
+    host: str
+    token: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    staging: str
+    cluster_id: str | None = None
+    new_cluster: NewCluster
+    env_variables: dict[str, str]
+    secret_scope: str | None = None
+    secrets: list[str]
+    viewers: list[str]
+    timeout_seconds: int
+    poll_seconds: float
+    max_retries: int
+    retry_seconds: float
+
+    def launch_step(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
+        """Run the step there; ask Dagster to start it again if its run failed for no fault of ours.
+
+        Raises ``WorkspaceError``, ``DatabricksRunError``, and ``RetryRequested`` from one of these.
+        """
+        from storepipe_dagster.resources.databricks.launch import Launch  # noqa: PLC0415  # slow
+
+        attempt = step_context.previous_attempt_count
+        tags = launch_tags(step_context)
+        try:
+            yield from Launch(
+                login=self.login,
+                staging=self.staging,
+                viewers=self.viewers,
+                run_config=run_request(
+                    self.cluster_id or self.new_cluster,
+                    shipped.libraries(),
+                    tags,
+                    f"{step_context.run_id} {step_context.step.key} {attempt}",
+                    self.timeout_seconds,
+                ),
+                env_variables=self.env_variables,
+                secrets_to_env_variables=[
+                    {"name": name, "key": secret_key(name), "scope": self.secret_scope}
+                    for name in self.secrets
+                    if self.secret_scope
+                ],
+                poll_interval_sec=self.poll_seconds,
+                max_completion_wait_time_seconds=self.timeout_seconds + GRACE_SECONDS,
+            ).launch_step(step_context)
+        except UNREACHABLE as error:
+            failure = DatabricksRunError(
+                f"Databricks at {self.host} cannot be reached: {error}. Check DATABRICKS_HOST.",
+                passing=True,
+            )
+            raise self._again(failure, attempt) from failure
+        except DatabricksRunError as failure:
+            if not failure.passing:
+                raise
+            raise self._again(failure, attempt) from failure
+        except DatabricksError as error:
+            raise explain_refusal(error, self.host, self.staging) from None
+
+    @property
+    def login(self) -> dict[str, Any]:
+        """Where the workspace is and who we are, as dagster-databricks' client takes it."""
+        return {
+            "host": self.host,
+            "token": self.token,
+            "oauth_client_id": self.client_id,
+            "oauth_client_secret": self.client_secret,
+        }
+
+    def _again(self, failure: DatabricksRunError, attempt: int) -> dg.RetryRequested:
+        del failure
+        return dg.RetryRequested(
+            max_retries=self.max_retries, seconds_to_wait=self.retry_seconds * 2**attempt
+        )
+
+
+def secret_key(variable: str) -> str:
+    """The key in the secret scope under which a variable's value is kept."""
+    return variable.lower().replace("_", "-")
+
+
+def launch_tags(context: StepExecutionContext) -> Mapping[str, str]:
+    """What a launch is for: the assets, the days and the Dagster run."""
+    assets = sorted(key.to_user_string() for key in context.get_output_asset_keys())
+    days = "all days"
+    if context.assets_def and context.assets_def.partitions_def:
+        span = context.partition_key_range
+        days = span.start if span.start == span.end else f"{span.start} to {span.end}"
+    return {
+        "assets": " + ".join(assets),
+        "days": days,
+        "dagster_run": context.run_id,
+        "dagster_job": context.job_name,
+    }

@@ -1,0 +1,38 @@
+"""Tables that are computed together: several assets in one step, of which any may be asked for.
+
+One step is one launch where Spark steps run elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+
+from storepipe_dagster.asset_metadata import OWNERS, columns_of
+
+
+def delta_table(
+    layer: str, name: str, schema: StructType, description: str, **metadata: Any
+) -> dg.AssetOut:
+    """A Delta table among those of a step."""
+    return dg.AssetOut(
+        key=[layer, name],
+        group_name=layer,
+        io_manager_key="delta",
+        is_required=False,
+        kinds={"pyspark", "deltalake"},
+        owners=OWNERS,
+        description=description,
+        metadata={**metadata, **columns_of(schema)},
+    )
+
+
+def asked_for(
+    context: dg.AssetExecutionContext, tables: Mapping[str, DataFrame]
+) -> Iterator[dg.Output[DataFrame]]:
+    """The tables that the run selects; the others are not computed."""
+    selected = context.op_execution_context.selected_output_names
+    for name in [name for name in tables if name in selected]:
+        yield dg.Output(tables[name], output_name=name)
