@@ -28,6 +28,7 @@ from storepipe_dagster_tests.servers.databricks.runs import (
     CLUSTER_DOES_NOT_START,
     NEVER,
     SPOT_EVICTION,
+    SUCCEEDED,
     Ending,
 )
 from storepipe_dagster_tests.servers.databricks.workspace import Workspace
@@ -238,8 +239,7 @@ def test_only_an_empty_directory_is_deleted(client):
     client.files.upload(f"{STAGING}/full/one", io.BytesIO(b"1"))
     with pytest.raises(BadRequest, match="not empty") as refused:
         client.files.delete_directory(f"{STAGING}/full")
-    (reason,) = [refused.value.get_error_details().error_info.reason]
-    assert reason == "FILES_API_DIRECTORY_IS_NOT_EMPTY"
+    assert refused.value.get_error_details().error_info.reason == "FILES_API_DIRECTORY_IS_NOT_EMPTY"
     client.files.delete(f"{STAGING}/full/one")
     client.files.delete_directory(f"{STAGING}/full")
     with pytest.raises(NotFound):
@@ -423,6 +423,7 @@ def test_a_run_from_a_volume_reads_the_volume(workspace, client):
 
 
 def test_the_same_token_is_the_same_run(workspace, client):
+    workspace.scripted.append(SUCCEEDED)
     before = workspace.launches
     first = submit(client, "print(1)", idempotency_token="once")
     assert submit(client, "print(2)", idempotency_token="once") == first
@@ -465,6 +466,7 @@ def test_a_wrong_task_is_refused(workspace, client, task, told):
 
 
 def test_a_policy_may_bring_what_a_cluster_lacks(workspace, client):
+    workspace.scripted.append(SUCCEEDED)
     run_id = submit(client, "", cluster={"new_cluster": {"policy_id": "ABC"}})
     assert finish(workspace, run_id).result_state == "SUCCESS"
 
@@ -601,6 +603,7 @@ def test_the_states_of_a_run_follow_each_other(workspace, client):
 
 
 def test_rights_on_a_job_are_given(workspace, client):
+    workspace.scripted.append(SUCCEEDED)
     run_id = submit(client, "")
     run = finish(workspace, run_id)
 
@@ -646,21 +649,25 @@ def test_clients_outlive_an_outage(workspace, client):
 
 def test_an_answer_is_lost_in_an_outage_but_not_what_was_asked(workspace, client):
     """The run is there: only its token tells a client that asks again."""
-    given = {"timeout_seconds": 0, "idempotency_token": "lost answer"}
+    workspace.scripted.append(SUCCEEDED)
+    answers = []
     with workspace.lock:  # the request waits
-        before = workspace.launches
-        answers = []
-        asking = threading.Thread(target=lambda: answers.append(submit(client, "", **given)))
+        asking = threading.Thread(
+            target=lambda: answers.append(submit(client, "", idempotency_token="lost answer"))
+        )
         asking.start()
-        until(lambda: any(c.path == "/api/2.0/dbfs/close" for c in workspace.calls[-1:]))
-        time.sleep(0.1)
+        until(lambda: workspace.calls[-1].path == "/api/2.0/dbfs/close")
+        time.sleep(0.2)
         workspace.outage(0.2)
     asking.join()
-    assert workspace.launches == before + 1
-    finish(workspace, answers[0])
+    (run_id,) = answers
+    submits = [call for call in workspace.calls if call.path == "/api/2.2/jobs/runs/submit"]
+    assert [call.run_id for call in submits[-2:]] == [run_id, run_id]
+    finish(workspace, run_id)
 
 
 def test_calls_tell_their_run(workspace, client):
+    workspace.scripted.append(SUCCEEDED)
     run_id = submit(client, "")
     finish(workspace, run_id)
     client.jobs.get_run(run_id)

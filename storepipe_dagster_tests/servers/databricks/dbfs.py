@@ -182,14 +182,7 @@ def _make_directories(workspace: "Workspace", path: str) -> None:
 
 def _write(workspace: "Workspace", path: str, data: bytes) -> None:
     _make_directories(workspace, path.rpartition("/")[0] or "/")
-    replace(workspace.local_dbfs(path), data)
-
-
-def replace(local: Path, data: bytes) -> None:
-    """Write a file so that nobody sees a half of it."""
-    new = local.with_name(f".{local.name}.{secrets.token_hex(4)}")
-    new.write_bytes(data)
-    new.rename(local)
+    workspace.replace(workspace.local_dbfs(path), data)
 
 
 def _existing(workspace: "Workspace", path: str) -> Path:

@@ -24,7 +24,7 @@ MAX_TAG_VALUE = 255
 CLUSTERS = ("existing_cluster_id", "new_cluster", "job_cluster_key")
 TASK_KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_TASK_KEY}}}")
 # The one runtime there is here; its Scala is 2.13.
-RUNTIME = re.compile(r"(18\.\d+)\.x-([a-z0-9-]+-)?scala2\.13")
+RUNTIME = re.compile(r"(18(?:\.\d+)?)\.x-([a-z0-9-]+-)?scala2\.13")
 LIBRARIES = ("pypi", "requirements", "whl", "jar", "egg", "maven", "cran")
 
 

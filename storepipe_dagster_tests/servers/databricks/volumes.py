@@ -10,7 +10,6 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storepipe_dagster_tests.servers.databricks.dbfs import replace
 from storepipe_dagster_tests.servers.databricks.errors import ApiError, denied
 from storepipe_dagster_tests.servers.databricks.exchange import Answer, Request
 
@@ -41,7 +40,7 @@ def upload(workspace: "Workspace", request: Request) -> Answer:
         )
     if path in VOLUMES:
         raise _bad_path(path)
-    replace(local, request.body)
+    workspace.replace(local, request.body)
     return NO_CONTENT
 
 
@@ -105,9 +104,7 @@ def delete_directory(workspace: "Workspace", request: Request) -> Answer:
 def list_directory(workspace: "Workspace", request: Request) -> dict[str, Any]:
     """One page; the next token is there whenever more follows."""
     path, _ = _place(workspace, request)
-    inside = sorted(
-        one for one in _directory(workspace, request).iterdir() if not one.name.startswith(".")
-    )
+    inside = sorted(_directory(workspace, request).iterdir())
     size = min(request.number("page_size", MAX_PAGE), MAX_PAGE) or MAX_PAGE
     start = _start(request.query.get("page_token"))
     listed: dict[str, Any] = {

@@ -77,7 +77,8 @@ class Workspace:
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="storepipe-databricks-"))
-        (self.folder / "dbfs").mkdir()
+        for name in ("dbfs", "incoming"):
+            (self.folder / name).mkdir()
         for volume in volumes.VOLUMES:
             (self.folder / volume[1:]).mkdir(parents=True)
         self._serve()
@@ -115,6 +116,12 @@ class Workspace:
     def local_dbfs(self, path: str) -> Path:
         """Where the file of a normalised DBFS path is."""
         return self.folder / "dbfs" / path.lstrip("/")
+
+    def replace(self, local: Path, data: bytes) -> None:
+        """Write a file so that nobody sees a half of it."""
+        new = self.folder / "incoming" / secrets.token_hex(8)
+        new.write_bytes(data)
+        new.rename(local)
 
     def find_cluster(self, cluster_id: str) -> dict[str, Any] | None:
         if cluster_id == self.cluster_id:
