@@ -355,11 +355,11 @@ def test_a_run_has_spark_secrets_and_parameters(workspace, client):
 
 def test_a_driver_has_nothing_of_this_repository_and_no_key_of_the_lake(workspace, client):
     script = """
-import importlib.util, os, sys
+import importlib.util, os
 print(importlib.util.find_spec("storepipe_dagster"), os.getcwd(), os.listdir())
 print(sorted(name for name in os.environ if "LAKE" in name or "PYTEST" in name))
 print(os.environ["DATABRICKS_RUNTIME_VERSION"], os.environ["GREETING"], os.environ["PASSWORD"])
-print([path for path in sys.path if "/work/main/storepipe" in path], "__file__" in globals())
+print(importlib.util.find_spec("storepipe_dagster_tests"), "__file__" in globals())
 """
     workspace.cluster_environment["GREETING"] = "hello"
     variables = {"PASSWORD": "{{secrets/shop/password}}"}
@@ -369,9 +369,11 @@ print([path for path in sys.path if "/work/main/storepipe" in path], "__file__" 
         f"None {run.folder / 'work'} []",
         "[]",
         "18.0 hello s3cr3t",
-        "[] False",
+        "None False",
     ], run.stderr
     assert run.code_file is None
+    spark = psutil.Process(workspace._spark._process.pid)
+    assert spark.environ()["STORAGE_OF_THE_LAKE"] == "mine"
     assert (run.folder / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 

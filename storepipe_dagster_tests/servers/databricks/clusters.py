@@ -90,6 +90,14 @@ def script_of(workspace: "Workspace", run: Run) -> Path | None:
     return script if script and script.is_file() else None
 
 
+def parameters_of(workspace: "Workspace", run: Run) -> list[Path | str]:
+    """What the script is given; paths on the cluster are those of this machine."""
+    return [
+        mounted(workspace, run, parameter) or parameter
+        for parameter in run.task["spark_python_task"].get("parameters", [])
+    ]
+
+
 def environment_of(workspace: "Workspace", run: Run, python: Path) -> dict[str, str]:
     """All that the driver's environment has; raises `SecretError`."""
     spec = run.task.get("new_cluster") or {}
@@ -117,10 +125,7 @@ def start_driver(
     secrets.write_text(json.dumps([(*name, value) for name, value in workspace.secrets.items()]))
     start = run.folder / "bootstrap.py"
     shutil.copyfile(bootstrap.__file__, start)
-    parameters = [
-        str(mounted(workspace, run, parameter) or parameter)
-        for parameter in run.task["spark_python_task"].get("parameters", [])
-    ]
+    parameters = [str(parameter) for parameter in parameters_of(workspace, run)]
     with (run.folder / "stdout").open("wb") as stdout, (run.folder / "stderr").open("wb") as stderr:
         return _LAUNCHER.submit(
             subprocess.Popen,

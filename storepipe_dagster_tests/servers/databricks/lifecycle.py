@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storepipe_dagster_tests.servers.databricks import clusters
@@ -106,8 +107,14 @@ class Life:
         run.process_id = process.pid
         self._begin()
 
+        given = [
+            one for one in clusters.parameters_of(self.workspace, run) if isinstance(one, Path)
+        ]
+        folders = {file.parent for file in (script, *given)}
+
         def has_events() -> bool:
-            return any(file.stat().st_mtime_ns >= started for file in script.parent.glob(EVENTS))
+            files = [file for folder in folders for file in folder.glob(EVENTS)]
+            return any(file.stat().st_mtime_ns >= started for file in files)
 
         evicted = False
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 10
 START_SECONDS = 10
+KEEP_ALIVE_SECONDS = 120  # longer than clients pause between two questions
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,11 @@ class Workspace:
             (self.folder / name).mkdir()
         for volume in volumes.VOLUMES:
             (self.folder / volume[1:]).mkdir(parents=True)
-        self._serve()
+        try:
+            self._serve()
+        except BaseException:
+            shutil.rmtree(self.folder)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -145,6 +150,8 @@ class Workspace:
         with self.lock:
             if self._spark is None:
                 self._spark = Sail(runtime_environment().python, self.storage).__enter__()
+            elif not self._spark.running:
+                self._spark.start()
             return f"sc://127.0.0.1:{self._spark.port}"
 
     def _serve(self) -> None:
@@ -164,6 +171,7 @@ class Workspace:
                 make_application(self, lambda **call: self.calls.append(Call(**call))),
                 http=Protocol,
                 lifespan="off",
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 log_config=None,
                 log_level="critical",
             )
