@@ -62,6 +62,7 @@ def make_environment(
             try:
                 _build(key, arguments, over=runtime)
             except BuildError as error:
+                shutil.rmtree(FOLDER / f"{key}.new")
                 raise LibraryError(_culprit(libraries, str(error)), str(error)) from None
     return _load(key)
 
