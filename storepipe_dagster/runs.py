@@ -30,6 +30,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 OWN_ERROR = "storepipe_dagster."
 WARNING = 30
 NOT_RUN = "Dependencies for step"
+WAITING = "Waiting for Databricks run"
 
 
 class SelectionError(UserError):
@@ -63,6 +64,8 @@ class Progress:
             self._up_for_retry(event)
         elif event.is_step_failure:
             self._failed(event)
+        elif event.is_engine_event and (event.message or "").startswith(WAITING):
+            self.tell(f"        {event.message}")
 
     def _materialized(self, event: dg.DagsterEvent) -> None:
         materialization = event.step_materialization_data.materialization

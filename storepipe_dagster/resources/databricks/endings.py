@@ -110,13 +110,19 @@ def describe(run: Run) -> str:
     return f"{words}: {message}" if message else words
 
 
+def refused_login(host: str, error: Exception) -> WorkspaceError:
+    """What to do about a login that the workspace refuses."""
+    return WorkspaceError(
+        f"Databricks at {host} refuses our login: {error}. "
+        "Check DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET."
+    )
+
+
 def explain_refusal(error: DatabricksError, host: str, staging: str) -> WorkspaceError:
     """What to do about a request that the workspace refuses."""
-    if isinstance(error, Unauthenticated):
-        return WorkspaceError(
-            f"Databricks at {host} refuses our login: {error}. "
-            "Check DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET."
-        )
+    # A token that is wrong or has expired is 403 there, as a missing right is.
+    if isinstance(error, Unauthenticated) or "access token" in str(error):
+        return refused_login(host, error)
     if "DBFS" in str(error):
         return WorkspaceError(
             f"Databricks at {host} has no DBFS to stage in ({error}). Set DATABRICKS_STAGING to a "

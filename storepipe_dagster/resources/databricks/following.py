@@ -97,9 +97,7 @@ class Following:
         return entries
 
     def _waiting(self) -> dg.DagsterEvent:
-        message = (
-            f"Waiting for Databricks run {self._id} ({self.run.run_name}): {self.run.run_page_url}"
-        )
+        message = f"Waiting for Databricks run {self._id}: {self.run.run_page_url}"
         link = dg.MetadataValue.url(str(self.run.run_page_url))
         return dg.DagsterEvent.engine_event(
             self._context, message, EngineEventData(metadata={LINK: link})

@@ -5,6 +5,7 @@ from it: only the package is shipped, a volume will do for staging, and staged f
 """
 
 import contextlib
+import hashlib
 import io
 import pickle
 import sys
@@ -89,7 +90,8 @@ class Launch(DatabricksPySparkStepLauncher):
         reference = step_context_to_step_run_ref(step_context, self.local_dagster_job_package_path)
         self._upload_artifacts(step_context.log, reference, run_id, step_key)
         task = self._get_databricks_task(run_id, step_key)
-        databricks_run = self.databricks_runner.submit_run(self.run_config, task)
+        request = {**self.run_config, "libraries": self._libraries()}
+        databricks_run = self.databricks_runner.submit_run(request, task)
         following = Following(
             step_context,
             databricks_run,
@@ -199,6 +201,24 @@ class Launch(DatabricksPySparkStepLauncher):
         for name, content in staged.items():
             path = self._dbfs_path(run_id, step_key, name)
             self.databricks_runner.client.put_file(io.BytesIO(content), path, overwrite=True)
+
+    def _libraries(self) -> list[dict[str, Any]]:
+        """What the cluster installs: at once from a file, which it takes from volumes only.
+
+        The same content has the same name, so that a cluster that lives on does not install it
+        again.
+        """
+        if not self.in_volume:
+            return shipped.libraries()
+        pins = shipped.requirements().encode()
+        folder = f"{self.staging_prefix}/libraries"
+        path = f"{folder}/{hashlib.sha256(pins).hexdigest()[:16]}.txt"
+        try:
+            self.workspace.files.get_metadata(path)
+        except NotFound:
+            self.workspace.files.create_directory(folder)
+            self.databricks_runner.client.put_file(io.BytesIO(pins), path, overwrite=True)
+        return [{"requirements": path}]
 
     def _remove_staged(self, log: DagsterLogManager, run_id: str, step_key: str) -> None:
         """Remove the folder of the step, and that of the run if nothing else is in it."""

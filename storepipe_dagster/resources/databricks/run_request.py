@@ -1,10 +1,10 @@
-"""What a launch asks of Databricks: the cluster, the libraries, the name and tags of the run.
+"""What a launch asks of Databricks: the cluster, the name and tags of the run, its time limit.
 
 In the form that dagster-databricks' job runner takes, which sends it to ``jobs/runs/submit``.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -50,19 +50,17 @@ class NewCluster(dg.Config):
 
 def run_request(
     cluster: str | NewCluster,
-    libraries: Sequence[Mapping[str, Any]],
     tags: Mapping[str, str],
     attempt: str,
     timeout_seconds: int,
 ) -> dict[str, Any]:
-    """The request without its task; ``attempt`` names what must be launched once only."""
+    """The request without task and libraries; ``attempt`` names what must be launched once only."""
     name = f"storepipe {tags['assets']} {tags['days']} (Dagster run {tags['dagster_run']})"
     return {
         "run_name": _shortened(name, NAME_LENGTH),
         "cluster": {"existing": cluster}
         if isinstance(cluster, str)
         else {"new": cluster.request(tags)},
-        "libraries": list(libraries),
         "install_default_libraries": False,
         "timeout_seconds": timeout_seconds,
         # Sent again after a lost answer, the request finds the run that it has started.

@@ -8,6 +8,7 @@ import io
 import zipfile
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import storepipe_dagster
 
@@ -28,8 +29,11 @@ def code_zip() -> bytes:
     return archive.getvalue()
 
 
-def libraries() -> list[dict[str, dict[str, str]]]:
-    """The pinned libraries, as Databricks' Jobs API lists them."""
-    lock = files("storepipe_dagster.resources.databricks").joinpath("cluster.lock").read_text()
-    pins = [line for line in lock.splitlines() if line and not line.startswith("#")]
-    return [{"pypi": {"package": pin}} for pin in pins]
+def requirements() -> str:
+    """The pinned libraries, a line each: a requirements file."""
+    return files("storepipe_dagster.resources.databricks").joinpath("cluster.lock").read_text()
+
+
+def libraries() -> list[dict[str, Any]]:
+    """The pinned libraries, as Databricks' Jobs API lists them one by one."""
+    return [{"pypi": {"package": pin}} for pin in requirements().split()]

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.step_launcher import StepLauncher
@@ -10,13 +10,16 @@ from dagster._core.execution.context.system import StepExecutionContext
 from dagster_shared.utils.warnings import SupersessionWarning
 from databricks.sdk.errors.base import DatabricksError
 
-from storepipe_dagster.resources.databricks import shipped
 from storepipe_dagster.resources.databricks.endings import (
     UNREACHABLE,
     DatabricksRunError,
     explain_refusal,
+    refused_login,
 )
 from storepipe_dagster.resources.databricks.run_request import NewCluster, run_request
+
+if TYPE_CHECKING:
+    from storepipe_dagster.resources.databricks.launch import Launch
 
 # Pipes, which supersedes it, has neither resources nor IO managers; no removal is planned.
 warnings.filterwarnings("ignore", category=SupersessionWarning, message=".*StepLauncher.*")
@@ -59,13 +62,12 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
         attempt = step_context.previous_attempt_count
         tags = launch_tags(step_context)
         try:
-            yield from Launch(
+            launch = Launch(
                 login=self.login,
                 staging=self.staging,
                 viewers=self.viewers,
                 run_config=run_request(
                     self.cluster_id or self.new_cluster,
-                    shipped.libraries(),
                     tags,
                     f"{step_context.run_id} {step_context.step.key} {attempt}",
                     self.timeout_seconds,
@@ -78,17 +80,19 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
                 ],
                 poll_interval_sec=self.poll_seconds,
                 max_completion_wait_time_seconds=self.timeout_seconds + GRACE_SECONDS,
-            ).launch_step(step_context)
+            )
+            self._log_in(launch)
+            yield from launch.launch_step(step_context)
         except UNREACHABLE as error:
             failure = DatabricksRunError(
                 f"Databricks at {self.host} cannot be reached: {error}. Check DATABRICKS_HOST.",
                 passing=True,
             )
-            raise self._again(failure, attempt) from failure
+            raise self._again(attempt) from failure
         except DatabricksRunError as failure:
             if not failure.passing:
                 raise
-            raise self._again(failure, attempt) from failure
+            raise self._again(attempt) from failure
         except DatabricksError as error:
             raise explain_refusal(error, self.host, self.staging) from None
 
@@ -102,11 +106,15 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
             "oauth_client_secret": self.client_secret,
         }
 
-    def _again(self, failure: DatabricksRunError, attempt: int) -> dg.RetryRequested:
-        del failure
-        return dg.RetryRequested(
-            max_retries=self.max_retries, seconds_to_wait=self.retry_seconds * 2**attempt
-        )
+    def _log_in(self, launch: "Launch") -> None:
+        try:
+            launch.workspace.config.authenticate()
+        except ValueError as error:  # all that the SDK says of a secret that is refused
+            raise refused_login(self.host, error) from None
+
+    def _again(self, attempt: int) -> dg.RetryRequested:
+        wait = self.retry_seconds * 2**attempt
+        return dg.RetryRequested(max_retries=self.max_retries, seconds_to_wait=wait)
 
 
 def secret_key(variable: str) -> str:

@@ -1,0 +1,54 @@
+"""Tests of `storepipe_dagster.resources.databricks.shipped`."""
+
+import io
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+from storepipe_dagster.resources.databricks.shipped import code_zip, libraries
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_zip_holds_exactly_the_files_of_the_package_that_git_knows():
+    with zipfile.ZipFile(io.BytesIO(code_zip())) as archive:
+        shipped = set(archive.namelist())
+        same = all(archive.read(name) == (ROOT / name).read_bytes() for name in shipped)
+    known = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "storepipe_dagster"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shipped == set(known.stdout.split())
+    assert same
+
+
+def test_nothing_beside_the_package_is_shipped():
+    with zipfile.ZipFile(io.BytesIO(code_zip())) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names} == {"storepipe_dagster"}
+    assert [
+        name for name in names if re.search(r"\.env|\.git|\.pyc|tests|\.db|\.parquet", name)
+    ] == []
+
+
+def test_the_same_code_makes_the_same_zip():
+    assert code_zip() == code_zip()
+
+
+def test_each_library_is_pinned_to_the_version_of_the_lock_file():
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = set(re.findall(r"^([\w.\-]+)(?:\[[\w,\-]+\])?==([^\s;]+)", lock, re.MULTILINE))
+    ours = [tuple(library["pypi"]["package"].split("==")) for library in libraries()]
+    assert {"dagster", "dagster-databricks", "deltalake"} <= {name for name, _ in ours}
+    assert [pin for pin in ours if pin not in pins] == []
+
+
+def test_the_cluster_gets_no_servers_and_no_spark_of_ours():
+    names = {library["pypi"]["package"].split("==")[0] for library in libraries()}
+    assert names.isdisjoint(
+        {"storepipe-dagster", "pysail", "dagster-webserver", "pytest", "altair"}
+    )
