@@ -78,7 +78,21 @@ def test_nothing_needs_to_be_set(read, tmp_path):
         ("DATABRICKS_HOST", "https://adb.example", "https://adb.example"),
         ("DATABRICKS_CLIENT_ID", "me", "me"),
         ("DATABRICKS_CLUSTER_ID", "0101-120000-abc", "0101-120000-abc"),
+        ("DATABRICKS_HOST", "adb.example/", "https://adb.example"),
         ("DATABRICKS_STAGING", "/Volumes/a/b/c", "/Volumes/a/b/c"),
+        ("DATABRICKS_STAGING", "dbfs:/storepipe/", "dbfs:/storepipe"),
+        ("DATABRICKS_SECRET_SCOPE", "storepipe", "storepipe"),
+        ("DATABRICKS_VIEWERS", "users", "users"),
+        ("DATABRICKS_SPARK_VERSION", "17.3.x-scala2.13", "17.3.x-scala2.13"),
+        ("DATABRICKS_NODE_TYPE", "Standard_E4ds_v5", "Standard_E4ds_v5"),
+        ("DATABRICKS_WORKERS", "2-8", "2-8"),
+        ("DATABRICKS_INSTANCE_POOL_ID", "pool", "pool"),
+        ("DATABRICKS_POLICY_ID", "policy", "policy"),
+        ("DATABRICKS_SINGLE_USER_NAME", "ana@example.com", "ana@example.com"),
+        ("DATABRICKS_TIMEOUT_SECONDS", "60", 60),
+        ("DATABRICKS_POLL_SECONDS", "0.5", 0.5),
+        ("DATABRICKS_MAX_RETRIES", "0", 0),
+        ("DATABRICKS_RETRY_SECONDS", "1.5", 1.5),
     ],
 )
 def test_each_variable_is_read(read, variable, value, read_as):
@@ -237,6 +251,39 @@ def test_a_missing_login_of_databricks_is_named_with_both_ways_to_give_it(read, 
         match="needs DATABRICKS_TOKEN or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET:",
     ):
         read(**without(DATABRICKS, "DATABRICKS_TOKEN"), **half)
+
+
+@pytest.mark.parametrize(
+    "staging",
+    ["/staging", "dbfs://staging", "dbfs:/", "/Volumes/catalog/schema", "abfss://a@b/c", "/dbfs/x"],
+)
+def test_a_staging_area_that_is_none_is_refused(read, staging):
+    with pytest.raises(SettingsError, match=r"DATABRICKS_STAGING cannot be used: .*dbfs:/FOLDER"):
+        read(DATABRICKS_STAGING=staging)
+
+
+@pytest.mark.parametrize("workers", ["many", "2-", "-2", "2..8"])
+def test_workers_that_are_neither_a_number_nor_a_range_are_refused(read, workers):
+    with pytest.raises(SettingsError, match="DATABRICKS_WORKERS cannot be used"):
+        read(DATABRICKS_WORKERS=workers)
+
+
+def test_two_logins_to_databricks_are_one_too_many(read):
+    with pytest.raises(SettingsError, match="are both set") as caught:
+        read(**DATABRICKS, DATABRICKS_CLIENT_ID="me", DATABRICKS_CLIENT_SECRET="hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_on_a_cluster_only_the_lake_is_needed(read):
+    variables = {
+        "DAGSTER_DEPLOYMENT": "databricks",
+        "DATABRICKS_RUNTIME_VERSION": "18.0",
+        "DATABRICKS_TOKEN": "",  # as dagster-databricks' script sets it there
+        "AZURE_STORAGE_ACCOUNT_NAME": "lake",
+    }
+    assert read(**variables).on_cluster
+    with pytest.raises(SettingsError, match="needs AZURE_STORAGE_CONNECTION_STRING or"):
+        read(**{**variables, "AZURE_STORAGE_ACCOUNT_NAME": ""})
 
 
 def test_all_missing_variables_are_named_at_once(read):

@@ -4,12 +4,14 @@ import os
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.step_launcher import StepLauncher
+from pydantic import SecretStr
 
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources import deployments
-from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark
-from storepipe_dagster.settings import Settings, SettingsError
+from storepipe_dagster.resources.spark import ClusterSpark, InProcessSpark, RemoteSpark
+from storepipe_dagster.settings import Settings
 
 
 @pytest.fixture
@@ -70,12 +72,6 @@ def test_a_run_is_one_process(local):
     assert deployments.executor(local) is dg.in_process_executor
 
 
-def test_a_deployment_that_is_not_built_is_one_error(local):
-    other = local.model_copy(update={"dagster_deployment": "databricks"})
-    with pytest.raises(SettingsError, match=r"^DAGSTER_DEPLOYMENT=databricks is not built yet"):
-        deployments.resources(other)
-
-
 @pytest.fixture
 def azure(tmp_path, monkeypatch):
     monkeypatch.setenv("MYSQL_PASSWORD", "")
@@ -122,3 +118,73 @@ def test_secrets_are_named_by_their_variables_where_dagster_shows_them(azure):
     assert "hunter2" not in shown
     assert given["database"].password == "MYSQL_PASSWORD"
     assert deployments.open_lake(azure).account.key == "hunter2=="
+
+
+@pytest.fixture
+def databricks(azure, monkeypatch):
+    for variable in ("DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET"):
+        monkeypatch.setenv(variable, "")
+    return azure.model_copy(
+        update={
+            "dagster_deployment": "databricks",
+            "databricks_host": "https://adb.example",
+            "databricks_token": SecretStr("hunter2-token"),
+            "databricks_staging": "/Volumes/main/storepipe/staging",
+            "databricks_secret_scope": "storepipe",
+            "databricks_viewers": "users, ana@example.com",
+            "databricks_workers": "2-8",
+        }
+    )
+
+
+def test_the_databricks_deployment_is_the_azure_one_with_a_step_launcher(databricks, azure):
+    given = deployments.resources(databricks)
+    assert set(given) == set(deployments.resources(azure))
+    assert isinstance(given["pyspark"], InProcessSpark)
+    launcher = given["step_launcher"]
+    assert isinstance(launcher, StepLauncher)
+    assert launcher.host == "https://adb.example"
+    assert launcher.viewers == ["users", "ana@example.com"]
+    assert launcher.new_cluster.workers == "2-8"
+
+
+def test_the_login_is_named_by_its_variable_where_dagster_shows_it(databricks):
+    launcher = deployments.resources(databricks)["step_launcher"]
+    assert launcher.token == "DATABRICKS_TOKEN"
+    assert "hunter2" not in repr(launcher)
+    assert launcher.process_config_and_initialize().login["token"] == "hunter2-token"
+
+
+def test_the_lakes_secret_goes_to_the_cluster_by_its_scope_only(databricks):
+    launcher = deployments.resources(databricks)["step_launcher"]
+    assert launcher.secrets == ["AZURE_STORAGE_CONNECTION_STRING"]
+    assert launcher.secret_scope == "storepipe"
+    assert launcher.env_variables == {
+        "DAGSTER_DEPLOYMENT": "databricks",
+        "STOREPIPE_START_DATE": "2019-12-01",
+    }
+
+
+def test_an_account_known_by_name_is_opened_there_by_a_service_principal(databricks):
+    named = databricks.model_copy(
+        update={"azure_storage_connection_string": None, "azure_storage_account_name": "mine"}
+    )
+    launcher = deployments.resources(named)["step_launcher"]
+    assert launcher.secrets == ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"]
+    assert launcher.env_variables["AZURE_STORAGE_ACCOUNT_NAME"] == "mine"
+
+
+def test_on_the_cluster_there_is_no_launcher_no_database_and_the_clusters_own_spark(databricks):
+    there = Settings(
+        dagster_deployment="databricks",
+        databricks_runtime_version="18.0",
+        azure_storage_connection_string=(
+            "AccountName=lake;AccountKey=hunter2==;EndpointSuffix=core.chinacloudapi.cn"
+        ),
+    )
+    given = deployments.resources(there)
+    assert set(given) == set(deployments.resources(databricks))
+    assert given["step_launcher"] is given["database"] is deployments.NOTHING
+    assert isinstance(given["pyspark"], ClusterSpark)
+    path = deployments.open_lake(there).spark_path("az://raw/carts")
+    assert path == "abfss://raw@lake.dfs.core.chinacloudapi.cn/carts"

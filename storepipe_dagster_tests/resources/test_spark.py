@@ -9,7 +9,12 @@ import pytest
 
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources import spark
-from storepipe_dagster.resources.spark import InProcessSpark, RemoteSpark, SparkUnreachableError
+from storepipe_dagster.resources.spark import (
+    ClusterSpark,
+    InProcessSpark,
+    RemoteSpark,
+    SparkUnreachableError,
+)
 
 
 def test_the_session_works_in_utc():
@@ -71,3 +76,17 @@ def test_a_remote_that_is_not_there_is_an_error_at_once_that_shows_no_token():
     assert f"at 127.0.0.1:{port} (" in str(caught.value)
     assert "STOREPIPE_SPARK_REMOTE" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+class KeyedLake(Lake):
+    @property
+    def spark_options(self):
+        return {"fs.azure.account.key.mine.dfs.core.windows.net": "hunter2"}
+
+
+def test_on_a_cluster_the_session_there_is_taken_and_told_how_to_open_the_lake(monkeypatch, sail):
+    monkeypatch.setattr(spark, "spark_session_from_config", lambda _: sail)
+    resource = ClusterSpark(lake=KeyedLake(root=""))
+    assert resource.spark_session is sail
+    assert sail.conf.get("spark.sql.session.timeZone") == "UTC"
+    assert sail.conf.get("fs.azure.account.key.mine.dfs.core.windows.net") == "hunter2"
