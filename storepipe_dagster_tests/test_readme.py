@@ -13,7 +13,7 @@ DAY = "2020-03-02"
 def test_the_account_of_the_readme_can_load_a_day_and_then_needs_no_create(
     database_server, authority
 ):
-    (sql,) = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    sql, *_ = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
     for statement in sql.split(";"):
         if statement.strip():
             database_server.execute(statement)
