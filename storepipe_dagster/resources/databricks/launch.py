@@ -49,6 +49,7 @@ from storepipe_dagster.resources.databricks.volumes import VOLUMES, VolumesClien
 CODE = ModuleCodePointer("storepipe_dagster.definitions", "defs")
 TROUBLE = (DatabricksError, *UNREACHABLE)
 TRACE_LENGTH = 8000
+BOILERPLATE = ("Running dagster job", "Exporting ")  # what the script prints of itself
 
 
 class Launch(DatabricksPySparkStepLauncher):
@@ -168,7 +169,9 @@ class Launch(DatabricksPySparkStepLauncher):
         """Add what the script printed there to what the step printed here."""
         del log
         for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
-            stream.write(self._staged(run_id, step_key, name).decode(errors="replace"))
+            text = self._staged(run_id, step_key, name).decode(errors="replace")
+            lines = [line for line in text.splitlines(True) if not line.startswith(BOILERPLATE)]
+            stream.writelines(lines)
 
     def _staged(self, run_id: str, step_key: str, name: str) -> bytes:
         """A file that the script writes; empty as long as it is not there."""
