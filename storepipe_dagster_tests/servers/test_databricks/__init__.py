@@ -1,0 +1,1 @@
+"""The workspace as its own SDK sees it; ``asking`` is how these tests ask."""
