@@ -7,7 +7,7 @@ import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from storepipe_dagster_tests.servers.databricks.errors import ApiError, invalid, missing
+from storepipe_dagster_tests.servers.databricks.errors import ApiError, denied, invalid, missing
 from storepipe_dagster_tests.servers.databricks.exchange import Answer, Request
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def list_scopes(workspace: "Workspace", request: Request) -> dict[str, Any]:
 
 def list_secrets(workspace: "Workspace", request: Request) -> dict[str, Any]:
     scope = request.text("scope")
+    if scope in workspace.closed_scopes:
+        raise denied(f"User {request.user} does not have READ permission on scope {scope}")
     keys = [key for owner, key in sorted(workspace.secrets) if owner == scope]
     if not keys:
         raise missing(f"Scope {scope} does not exist!")

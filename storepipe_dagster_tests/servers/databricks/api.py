@@ -60,6 +60,8 @@ GUARDED: tuple[tuple[str, str, Handler], ...] = (
     ("GET", f"{API}/jobs/runs/get-output", runs.get_output),
     ("POST", f"{API}/jobs/runs/cancel", runs.cancel),
     ("GET", f"{API}/clusters/get", clusters.get),
+    ("GET", f"{API}/clusters/spark-versions", clusters.list_runtimes),
+    ("GET", f"{API}/clusters/list-node-types", clusters.list_node_types),
     ("GET", f"{API}/permissions/{{kind}}/{{identity}}", accounts.get_permissions),
     ("PATCH", f"{API}/permissions/{{kind}}/{{identity}}", accounts.change_permissions),
     ("PUT", f"{API}/permissions/{{kind}}/{{identity}}", accounts.change_permissions),

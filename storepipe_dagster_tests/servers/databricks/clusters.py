@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storepipe_dagster_tests.servers.databricks import bootstrap
+from storepipe_dagster_tests.servers.databricks.accounts import USER
 from storepipe_dagster_tests.servers.databricks.dbfs import normalised
 from storepipe_dagster_tests.servers.databricks.environments import Environment
 from storepipe_dagster_tests.servers.databricks.errors import invalid
@@ -28,6 +29,17 @@ SECRET = re.compile(r"\{\{secrets/([^/{}]+)/([^/{}]+)\}\}")
 NO_VOLUMES = ("NONE", "LEGACY_PASSTHROUGH", "LEGACY_SINGLE_USER", "LEGACY_TABLE_ACL")
 NO_DBFS = ("USER_ISOLATION", "DATA_SECURITY_MODE_STANDARD")
 MODE = "SINGLE_USER"  # what a job's cluster is when nothing else is asked for
+RUNTIMES = {
+    "18.x-scala2.13": "18 LTS (includes Apache Spark 4.1.0, Scala 2.13)",
+    "18.0.x-scala2.13": "18.0 (includes Apache Spark 4.0.0, Scala 2.13)",
+    "18.0.x-photon-scala2.13": "18.0 Photon (includes Apache Spark 4.0.0, Scala 2.13)",
+}
+# Each with what the cloud has against it here.
+NODE_TYPES: dict[str, list[str]] = {
+    "Standard_D4ds_v5": [],
+    "Standard_D8ds_v5": [],
+    "Standard_M128s": ["NotAvailableInRegion"],
+}
 
 
 class SecretError(Exception):
@@ -42,9 +54,32 @@ def get(workspace: "Workspace", request: Request) -> dict[str, Any]:
     return cluster
 
 
-def existing(cluster_id: str, creator: str) -> dict[str, Any]:
+def list_runtimes(workspace: "Workspace", request: Request) -> dict[str, Any]:
+    return {"versions": [{"key": key, "name": name} for key, name in RUNTIMES.items()]}
+
+
+def list_node_types(workspace: "Workspace", request: Request) -> dict[str, Any]:
     return {
-        "cluster_id": cluster_id,
+        "node_types": [
+            {
+                "node_type_id": name,
+                "instance_type_id": name,
+                "memory_mb": 16384,
+                "num_cores": 4.0,
+                "description": name,
+                "category": "General Purpose",
+                "is_deprecated": False,
+                "node_info": {"status": obstacles} if obstacles else {},
+            }
+            for name, obstacles in NODE_TYPES.items()
+        ]
+    }
+
+
+def existing(workspace: "Workspace") -> dict[str, Any]:
+    """The cluster that is there without a run."""
+    return {
+        "cluster_id": workspace.cluster_id,
         "cluster_name": "shared by the tests",
         "spark_version": "18.0.x-scala2.13",
         "node_type_id": "Standard_D4ds_v5",
@@ -52,7 +87,8 @@ def existing(cluster_id: str, creator: str) -> dict[str, Any]:
         "data_security_mode": MODE,
         "cluster_source": "UI",
         "state": "RUNNING",
-        "creator_user_name": creator,
+        "creator_user_name": USER,
+        **workspace.cluster,
     }
 
 
@@ -69,10 +105,15 @@ def of_run(run: Run) -> dict[str, Any]:
     }
 
 
+def spec_of(workspace: "Workspace", run: Run) -> dict[str, Any]:
+    """What the cluster of a run is made of."""
+    spec: dict[str, Any] = run.task.get("new_cluster") or existing(workspace)
+    return spec
+
+
 def mounted(workspace: "Workspace", run: Run, path: str) -> Path | None:
     """Where this machine has what the cluster has under `/dbfs` and `/Volumes`."""
-    spec = run.task.get("new_cluster") or {}
-    mode = spec.get("data_security_mode", MODE)
+    mode = spec_of(workspace, run).get("data_security_mode", MODE)
     if path.startswith("/Volumes/"):
         return None if mode in NO_VOLUMES else workspace.folder / normalised(path)[1:]
     if path.startswith("/dbfs/") and workspace.dbfs_enabled and mode not in NO_DBFS:
@@ -100,7 +141,7 @@ def parameters_of(workspace: "Workspace", run: Run) -> list[Path | str]:
 
 def environment_of(workspace: "Workspace", run: Run, python: Path) -> dict[str, str]:
     """All that the driver's environment has; raises `SecretError`."""
-    spec = run.task.get("new_cluster") or {}
+    spec = spec_of(workspace, run)
     variables = {**workspace.cluster_environment, **spec.get("spark_env_vars", {})}
     return {
         "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",

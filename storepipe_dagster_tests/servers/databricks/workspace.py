@@ -20,7 +20,6 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from storepipe_dagster_tests.servers.databricks import clusters, volumes
-from storepipe_dagster_tests.servers.databricks.accounts import USER
 from storepipe_dagster_tests.servers.databricks.api import make_application
 from storepipe_dagster_tests.servers.databricks.environments import runtime_environment
 from storepipe_dagster_tests.servers.databricks.lifecycle import Life
@@ -60,7 +59,9 @@ class Workspace:
         self.client_id = "7c1f2f0a-93b5-4a53-8f6e-5d8a3f0f1d11"
         self.client_secret = f"dose{secrets.token_hex(16)}"
         self.cluster_id = self.new_cluster_id()
+        self.cluster: dict[str, Any] = {}  # what is other than usual with the one of that id
         self.secrets: dict[tuple[str, str], str] = {}
+        self.closed_scopes: set[str] = set()  # whose secrets we may not list
         self.cluster_environment: dict[str, str] = {}
         self.dbfs_enabled = True
         self.calls: list[Call] = []
@@ -130,7 +131,7 @@ class Workspace:
 
     def find_cluster(self, cluster_id: str) -> dict[str, Any] | None:
         if cluster_id == self.cluster_id:
-            return clusters.existing(cluster_id, USER)
+            return clusters.existing(self)
         for run in self.runs.values():
             if run.cluster_id == cluster_id:
                 return clusters.of_run(run)

@@ -68,6 +68,12 @@ def test_names_of_secrets_are_told_but_no_values(client):
         list(client.secrets.list_secrets("nothing"))
 
 
+def test_secrets_of_a_closed_scope_are_not_listed(workspace, client, monkeypatch):
+    monkeypatch.setattr(workspace, "closed_scopes", {"shop"})
+    with pytest.raises(PermissionDenied, match="does not have READ permission on scope shop"):
+        list(client.secrets.list_secrets("shop"))
+
+
 def test_rights_on_a_job_are_given(workspace, client):
     workspace.scripted.append(SUCCEEDED)
     run_id = submit(client, "")

@@ -115,3 +115,12 @@ def test_a_run_from_a_volume_reads_the_volume(workspace, client):
 
     assert read(data_security_mode="SINGLE_USER").stdout == "from the volume\n"
     assert "Cannot read the python file" in read(data_security_mode="NONE").state_message
+
+
+def test_a_shared_cluster_that_is_there_has_no_dbfs(workspace, client, monkeypatch):
+    monkeypatch.setitem(workspace.cluster, "data_security_mode", "USER_ISOLATION")
+    cluster = {"existing_cluster_id": workspace.cluster_id}
+    run = finish(
+        workspace, submit(client, "open(__import__('sys').argv[1])", "HERE", cluster=cluster)
+    )
+    assert "No such file or directory: '/dbfs/scripts/" in run.stderr
