@@ -6,6 +6,7 @@ condition, and cannot use it on a table that is not there yet; hence the guard c
 creation by delta-rs.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +45,11 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     @explained
     @persistent
     def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
-        """Replace the days asked for, or the table; other days and versions are not touched."""
+        """Replace the days asked for, or the table; other days and versions are not touched.
+
+        A table of an earlier contract gets the columns of this one with the run that replaces all
+        of it, in the same commit; raises ``SchemaMismatchError`` for a run that does not.
+        """
         path, options = self.lake.path(context.asset_key), self.lake.storage_options
         contract: dg.TableSchema = context.definition_metadata[COLUMN_SCHEMA]
         schema = _checked(context.asset_key, obj.schema, contract)
@@ -59,9 +64,19 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             mode="ignore",
             storage_options=options,
         )
-        _expect_columns(context.asset_key, table, schema)
+        differing = _differing(table, schema)
+        if differing:
+            _expect_all_days(context.asset_key, table, column, days, differing)
+            context.log.warning(
+                "%s differs from its contract in %s, and is replaced whole.",
+                context.asset_key.to_user_string(),
+                ", ".join(differing),
+            )
+            obj = obj.sparkSession.createDataFrame([], schema).union(obj)  # all columns nullable
         writer = obj.write.format("delta").mode("overwrite")
-        if column:
+        if differing:
+            writer = writer.option("overwriteSchema", "true").partitionBy(*filter(None, [column]))
+        elif column:
             writer = writer.option("replaceWhere", _condition(column, days))
         writer.save(self.lake.spark_path(path))
         if not column:
@@ -81,8 +96,10 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         days = context.asset_partition_keys if by_day else []
         if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
             raise MissingUpstreamError(context.asset_key, days)
+        kept = deltalake.DeltaTable(path, storage_options=options)
+        _expect_contract(context, kept)
         if context.dagster_type.typing_type is pa.Table:
-            return deltalake.DeltaTable(path, storage_options=options).to_pyarrow_table()
+            return kept.to_pyarrow_table()
         table = self.pyspark.spark_session.read.format("delta").load(self.lake.spark_path(path))
         return table.where(_condition(column, days)) if column and days else table
 
@@ -133,15 +150,44 @@ def _checked(key: dg.AssetKey, schema: T.StructType, contract: dg.TableSchema) -
     )
 
 
-def _expect_columns(key: dg.AssetKey, table: deltalake.DeltaTable, schema: T.StructType) -> None:
-    """Refuse a table of an earlier contract: Sail would keep its columns and types, silently."""
+def _differing(table: deltalake.DeltaTable, schema: T.StructType) -> list[str]:
+    """The columns in which a table is of an earlier contract: Sail would keep them, silently."""
     found = {field.name: field.type for field in table.schema().fields}
     declared = {f.name: f.type for f in deltalake.Schema.from_json(schema.json()).fields}
-    if found != declared:
-        differing = sorted(n for n in found | declared if found.get(n) != declared.get(n))
+    return sorted(n for n in found | declared if found.get(n) != declared.get(n))
+
+
+def _expect_all_days(
+    key: dg.AssetKey,
+    table: deltalake.DeltaTable,
+    column: str | None,
+    days: Sequence[str],
+    differing: Sequence[str],
+) -> None:
+    """Refuse to give a table other columns unless the run replaces all that is in it."""
+    files = pa.table(table.get_add_actions(flatten=True))
+    there = sorted(_split_by_day(files, column)) if column else []
+    if not set(there) <= set(days):
+        name = key.to_user_string()
         raise SchemaMismatchError(
-            f"{key.to_user_string()} differs from its contract in {', '.join(differing)} as it is "
-            f"in the lake. Move {table.table_uri} away and materialise all of it again."
+            f"{name} differs from its contract in {', '.join(differing)} as it is in the lake. "
+            "Materialise all of its days in one run: "
+            f"storepipe run --from {there[0]} --to {there[-1]} --select 'key:\"{name}\"+'"
+        )
+
+
+def _expect_contract(context: dg.InputContext, table: deltalake.DeltaTable) -> None:
+    """Refuse to read a table that lacks columns of its contract, or has others of these names."""
+    upstream = context.upstream_output
+    contract = (upstream.definition_metadata if upstream else {}).get(COLUMN_SCHEMA)
+    fields = T.StructType.fromJson(json.loads(table.schema().to_json())).fields
+    found = {field.name: field.dataType.simpleString() for field in fields}
+    if contract and (lacking := [c.name for c in contract.columns if found.get(c.name) != c.type]):
+        name = context.asset_key.to_user_string()
+        raise SchemaMismatchError(
+            f"{name} differs from its contract in {', '.join(lacking)} as it is in the lake. "
+            f"Materialise it first, all of its days in one run, together with this: "
+            f"--select 'key:\"{name}\"+'"
         )
 
 

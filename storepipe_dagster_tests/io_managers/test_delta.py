@@ -302,28 +302,80 @@ def test_what_differs_from_the_contract_is_named_and_not_written(
     assert listing() == []
 
 
-@pytest.mark.parametrize("days", [[DAY_1], []], ids=["with days", "without days"])
-def test_a_table_of_an_earlier_contract_is_named_and_not_touched(
-    resources, days, lake, delta_table
-):
-    sales, key = (sales_of, "trusted/sales") if days else (totals_of, "refined/totals")
-    earlier = pa.schema(
-        [("sale_date", pa.date32()), ("cart_id", pa.int32()), ("price", pa.float64())]
-    )
-    deltalake.DeltaTable.create(
-        f"{lake.root}/{key}",
-        deltalake.Schema.from_arrow(earlier),
-        partition_by=["sale_date"],
-        storage_options=lake.storage_options,
-    )
+@pytest.fixture
+def earlier(lake):
+    """Makes a table of an earlier contract, with one row a day."""
 
+    def make(key, *days):
+        rows = {
+            "sale_date": pa.array([date.fromisoformat(day) for day in days], pa.date32()),
+            "cart_id": pa.array([7] * len(days), pa.int32()),
+            "price": pa.array([1.5] * len(days), pa.float64()),
+        }
+        deltalake.write_deltalake(
+            f"{lake.root}/{key}",
+            pa.table(rows),
+            partition_by=["sale_date"] if key == "trusted/sales" else None,
+            storage_options=lake.storage_options,
+        )
+
+    return make
+
+
+DIFFERING = "cart_id, price, revenue, sold_at"
+
+
+def test_a_table_of_an_earlier_contract_is_not_touched_by_a_run_of_some_of_its_days(
+    resources, earlier, table
+):
+    earlier("trusted/sales", DAY_1, DAY_2, DAY_3)
     with pytest.raises(
         SchemaMismatchError,
-        match=f"^{key} differs from its contract in cart_id, price, revenue, sold_at as it is in",
+        match=f"^trusted/sales differs from its contract in {DIFFERING} as it is in the lake. "
+        f"Materialise all of its days in one run: storepipe run --from {DAY_1} --to {DAY_3} ",
     ):
-        materialize([sales((DAY_1, 1))], resources, *days)
+        materialize([sales_of((DAY_1, 1))], resources, DAY_1, DAY_2)
+    assert table().version() == 0
 
-    assert delta_table(key).version() == 0
+
+def test_a_run_of_all_its_days_gives_a_table_the_columns_of_its_contract_in_one_commit(
+    resources, earlier, table
+):
+    earlier("trusted/sales", DAY_1, DAY_2)
+    materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)
+    assert table().version() == 1
+    assert carts_in(table()) == [1, 3]
+    assert [(field.name, field.nullable) for field in table().schema().fields] == [
+        (name, True) for name in ["cart_id", "revenue", "sold_at", "sale_date"]
+    ]
+    assert table().metadata().partition_columns == ["sale_date"]
+    assert carts_in(deltalake.DeltaTable(table().table_uri, 0, table()._storage_options)) == [7, 7]
+
+
+def test_after_that_single_days_are_replaced_again(resources, earlier, table):
+    earlier("trusted/sales", DAY_1)
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+    materialize([sales_of((DAY_2, 9))], resources, DAY_2)
+    assert carts_in(table()) == [1, 9]
+
+
+def test_a_table_without_days_gets_the_columns_of_its_contract_with_any_run(
+    resources, earlier, delta_table
+):
+    earlier("refined/totals", DAY_1)
+    materialize([totals_of((DAY_1, 1))], resources)
+    assert delta_table("refined/totals").version() == 1
+    assert carts_in(delta_table("refined/totals")) == [1]
+
+
+@pytest.mark.parametrize("kind", [DataFrame, pa.Table])
+def test_a_table_that_lacks_columns_of_its_contract_is_not_read(resources, earlier, kind):
+    earlier("refined/totals", DAY_1)
+    with pytest.raises(
+        SchemaMismatchError,
+        match=r"^refined/totals differs from its contract in cart_id, revenue, sold_at as it is",
+    ):
+        read(resources, totals_of(), "refined/totals", kind=kind)
 
 
 @pytest.mark.parametrize("day", [DAY_1, DAY_3, None], ids=["before", "after", "no day"])
