@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyspark
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -68,8 +69,13 @@ def spark(request: pytest.FixtureRequest) -> SparkSession:
 
 def make_df(spark: SparkSession, columns: dict[str, str], *rows: tuple[object, ...]) -> DataFrame:
     """A DataFrame of literal rows: dates, times (UTC) and decimals are written as text."""
-    texts = [tuple(None if value is None else str(value) for value in row) for row in rows]
-    df = spark.createDataFrame(texts, ", ".join(f"{name} string" for name in columns))
+    if rows:
+        texts = [[None if value is None else str(value) for value in row] for row in rows]
+        columns_of_texts = [pa.array(values, pa.string()) for values in zip(*texts, strict=True)]
+        # By Arrow: for a list of rows classic Spark would start Python processes.
+        df = spark.createDataFrame(pa.table(columns_of_texts, names=list(columns)))
+    else:
+        df = spark.createDataFrame([], ", ".join(f"{name} string" for name in columns))
     return df.select([F.col(name).cast(kind).alias(name) for name, kind in columns.items()])
 
 

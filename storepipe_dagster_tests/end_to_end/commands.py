@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from storepipe_dagster.cli import plain
 from storepipe_dagster.io_managers.azure_lake import CONTAINERS, AzureLake
 from storepipe_dagster.io_managers.lake import Lake
@@ -70,16 +72,17 @@ class Home:
     def sql(self, query: str) -> list[dict[str, Any]]:
         """The rows of a query, with money as numbers and times as text."""
         with LakeSql(lake=self.lake).connect() as lake:
-            rows = lake.sql(query).to_arrow_table().to_pylist()
-        return json.loads(json.dumps(rows, default=plain))
+            return _rows(lake, query)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Every row of every trusted and refined table, for comparisons."""
-        names = self.sql(
-            "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables "
-            "WHERE table_schema IN ('raw_relational', 'trusted', 'refined') ORDER BY 1"
-        )
-        return {row["name"]: self.sql(f"FROM {row['name']} ORDER BY ALL") for row in names}
+        with LakeSql(lake=self.lake).connect() as lake:
+            names = _rows(
+                lake,
+                "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables "
+                "WHERE table_schema IN ('raw_relational', 'trusted', 'refined') ORDER BY 1",
+            )
+            return {row["name"]: _rows(lake, f"FROM {row['name']} ORDER BY ALL") for row in names}
 
     def files(self) -> dict[str, Any]:
         """Every file of the lake, with what changes when it is written."""
@@ -109,3 +112,8 @@ class Home:
         for file in self.path.rglob("*"):
             if file.is_file() and not file.is_relative_to(self.path / "lake"):
                 yield str(file), file.read_bytes()
+
+
+def _rows(lake: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    rows = lake.sql(query).to_arrow_table().to_pylist()
+    return json.loads(json.dumps(rows, default=plain))
