@@ -7,12 +7,13 @@ are good is decided in ``layers.raw``, how the files look in ``io_managers.captu
 import json
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import IO
 
 MOST_FIELDS, LONGEST_FIELD = 50, 64
+ENOUGH_RECORDS = 10  # without a field, to say that the store has dropped or renamed it
 MEMORY_LIMIT = 16 * 2**20
 
 
@@ -71,6 +72,8 @@ class Capture:
     rejected: Spool = field(default_factory=Spool)
     reasons: Counter[str] = field(default_factory=Counter)
     unknown_fields: set[str] = field(default_factory=set)
+    found_fields: set[str] = field(default_factory=set)
+    missed_fields: Counter[str] = field(default_factory=Counter)
     received: int = 0
     undated: int = 0
     refused: bool = False
@@ -90,6 +93,27 @@ class Capture:
             if len(self.unknown_fields) < MOST_FIELDS:
                 self.unknown_fields.add(name[:LONGEST_FIELD])
 
+    def look_for(self, names: Iterable[str], record: str) -> None:
+        """Look whether a record has fields, dots for nesting, that none before it had."""
+        wanted = [name for name in names if name not in self.found_fields]
+        if wanted:
+            content = json.loads(record)
+            for name in wanted:
+                found = _has(content, name.split("."))
+                if found:
+                    self.found_fields.add(name)
+                elif found is False:
+                    self.missed_fields[name] += 1
+
+    @property
+    def vanished_fields(self) -> list[str]:
+        """The fields that were looked for and that no record has, if there were enough of them."""
+        return sorted(
+            name
+            for name, missed in self.missed_fields.items()
+            if name not in self.found_fields and missed >= ENOUGH_RECORDS
+        )
+
     @property
     def rejected_share(self) -> float:
         """The rejected part of the records, in 0..1.
@@ -100,3 +124,12 @@ class Capture:
         rejected = self.rejected.counts.total() - self.undated
         dated = rejected / max(1, rejected + self.accepted.counts.total())
         return max(dated, self.undated / max(1, self.received))
+
+
+def _has(value: object, path: Sequence[str]) -> bool | None:
+    """Whether a JSON value has something at a path; unknown where an empty list is on the way."""
+    if isinstance(value, list):
+        return any(_has(element, path) for element in value) if value else None
+    if not path or value is None:
+        return value is not None
+    return _has(value.get(path[0]), path[1:]) if isinstance(value, dict) else False

@@ -103,3 +103,37 @@ def test_the_rejected_share_is_of_all_records():
 
 def test_a_capture_knows_when_it_was_taken_in_utc():
     assert Capture().captured_at.utcoffset().total_seconds() == 0
+
+
+# --- fields that vanish ---------------------------------------------------------------------------
+
+
+def vanished(name, *records):
+    capture = Capture()
+    for record in records:
+        capture.look_for([name], record)
+    return capture.vanished_fields
+
+
+def test_a_field_that_ten_records_in_a_row_lack_has_vanished():
+    assert vanished("price", *['{"id": 1}'] * 10) == ["price"]
+    assert vanished("price", *['{"price": null}'] * 10) == ["price"]
+
+
+def test_fewer_records_prove_nothing():
+    assert vanished("price", *['{"id": 1}'] * 9) == []
+
+
+def test_a_field_that_one_record_has_is_there():
+    assert vanished("price", *['{"id": 1}'] * 20, '{"price": 0}') == []
+
+
+def test_fields_are_found_in_lists_and_objects():
+    lines = '{"products": [{"quantity": 1}, {"productId": 7}]}'
+    assert vanished("products.productId", *['{"products": [{}]}'] * 10) == ["products.productId"]
+    assert vanished("products.productId", *['{"products": [{}]}'] * 10, lines) == []
+    assert vanished("address.city", *['{"address": "Rome"}'] * 10) == ["address.city"]
+
+
+def test_a_list_without_elements_tells_nothing_of_their_fields():
+    assert vanished("products.productId", *['{"products": []}'] * 99) == []

@@ -8,7 +8,12 @@ from pydantic import Field
 from storepipe_dagster.asset_metadata import OWNERS, columns_of
 from storepipe_dagster.captures import Capture
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
-from storepipe_dagster.layers.raw.checks import few_records_are_rejected, judged
+from storepipe_dagster.layers.raw.checks import (
+    complete,
+    few_records_are_rejected,
+    judged,
+    needed_fields_are_there,
+)
 from storepipe_dagster.layers.raw.schemas import Cart, Product, User
 from storepipe_dagster.layers.raw.transforms import carts_by_day, snapshot
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
@@ -36,7 +41,10 @@ class CaptureConfig(dg.Config):
     kinds={"json"},
     owners=OWNERS,
     metadata=columns_of(Product),
-    check_specs=[few_records_are_rejected(["raw", "products"])],
+    check_specs=[
+        few_records_are_rejected(["raw", "products"]),
+        needed_fields_are_there(["raw", "products"]),
+    ],
 )
 def raw_products(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeResult:
     """All products as the API gives them, one file per capture; no capture is ever overwritten."""
@@ -51,7 +59,10 @@ def raw_products(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeRe
     kinds={"json"},
     owners=OWNERS,
     metadata=columns_of(User),
-    check_specs=[few_records_are_rejected(["raw", "users"])],
+    check_specs=[
+        few_records_are_rejected(["raw", "users"]),
+        needed_fields_are_there(["raw", "users"]),
+    ],
 )
 def raw_users(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeResult:
     """All users as the API gives them, without passwords, one file per capture."""
@@ -68,7 +79,10 @@ def raw_users(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeResul
     kinds={"json"},
     owners=OWNERS,
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(Cart)},
-    check_specs=[few_records_are_rejected(["raw", "carts"])],
+    check_specs=[
+        few_records_are_rejected(["raw", "carts"]),
+        needed_fields_are_there(["raw", "carts"]),
+    ],
 )
 def raw_carts(
     context: dg.AssetExecutionContext, config: CaptureConfig, store_api: StoreApi
@@ -80,7 +94,8 @@ def raw_carts(
 
 
 def _captured(capture: Capture, config: CaptureConfig) -> dg.MaterializeResult:
-    capture.refused = capture.rejected_share > config.max_rejected_share
+    few_rejected = capture.rejected_share <= config.max_rejected_share
+    capture.refused = bool(capture.vanished_fields) or not few_rejected
     metadata: dict[str, dg.MetadataValue] = {
         "captured_at": dg.MetadataValue.timestamp(capture.captured_at)
     }
@@ -89,5 +104,5 @@ def _captured(capture: Capture, config: CaptureConfig) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         value=capture,
         metadata=metadata,
-        check_results=[judged(capture, config.max_rejected_share)],
+        check_results=[judged(capture, config.max_rejected_share), complete(capture)],
     )

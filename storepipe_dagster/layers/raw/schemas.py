@@ -2,10 +2,11 @@
 
 Missing or null ids of a cart's user and products, and missing quantities, pass: those lines are
 rejected one by one in ``trusted``, with a reason, so that they do not take the cart with them.
-Fields that no model names are kept and reported.
+Fields that no model names are kept and reported. An answer in which no record has a field of
+``NEEDED`` any more, though it may be missing in some, is refused: the store has renamed it.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -38,6 +39,8 @@ class Record(BaseModel):
         strict=True, extra="allow", hide_input_in_errors=True, allow_inf_nan=False
     )
 
+    NEEDED: ClassVar[tuple[str, ...]] = ()
+
     def unknown_fields(self) -> set[str]:
         """Names of the fields that the contract does not know, with dots for nesting."""
         unknown = set(self.__pydantic_extra__ or ())
@@ -60,6 +63,8 @@ class Rating(Record):
 
 class Product(Record):
     """An element of ``GET /products``; a negative or missing price is judged with its sales."""
+
+    NEEDED: ClassVar = ("price",)
 
     id: Id = Field(description="Id")
     title: Text = Field(description="Title")
@@ -97,6 +102,8 @@ class Name(Record):
 class User(Record):
     """An element of ``GET /users``, without the password."""
 
+    NEEDED: ClassVar = ("address.city",)
+
     id: Id = Field(description="Id")
     email: Text | None = Field(default=None, description="E-mail", json_schema_extra=PERSONAL)
     username: Text | None = Field(default=None, description="Login", json_schema_extra=PERSONAL)
@@ -117,6 +124,8 @@ class Line(Record):
 
 class Cart(Record):
     """An element of ``GET /carts``."""
+
+    NEEDED: ClassVar = ("userId", "products.productId", "products.quantity")
 
     id: Id = Field(description="Id")
     user_id: Id | None = Field(default=None, alias="userId", description="The buyer")

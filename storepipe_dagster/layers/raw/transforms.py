@@ -37,6 +37,7 @@ def snapshot(records: Iterable[str], model: type[Product | User]) -> Capture:
             capture.reject(None, text, SAME_ID)
         else:
             capture.notice(record.unknown_fields())
+            capture.look_for(model.NEEDED, text)
             capture.accept(None, text)
     return capture
 
@@ -58,6 +59,7 @@ def carts_by_day(records: Iterable[str], days: Collection[str]) -> Capture:
                 capture.reject(day or first, text, cart)
         elif (day := utc_time(cart.date).date().isoformat()) in asked:
             capture.notice(cart.unknown_fields())
+            capture.look_for(Cart.NEEDED, text)
             capture.accept(day, text)
     return capture
 

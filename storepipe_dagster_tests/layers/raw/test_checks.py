@@ -4,7 +4,12 @@ import dagster as dg
 import pytest
 
 from storepipe_dagster.captures import Capture
-from storepipe_dagster.layers.raw.checks import few_records_are_rejected, judged
+from storepipe_dagster.layers.raw.checks import (
+    complete,
+    few_records_are_rejected,
+    judged,
+    needed_fields_are_there,
+)
 
 
 def capture_of(accepted, rejected):
@@ -41,6 +46,21 @@ def test_the_result_tells_how_many_why_and_where():
     assert result.metadata["reasons"].value == {"id: Field required": 1}
 
 
-def test_the_check_stops_what_comes_after():
-    spec = few_records_are_rejected(["raw", "users"])
+def test_a_field_that_no_record_has_any_more_is_named_beside_what_is_new():
+    capture = capture_of(0, 0)
+    capture.notice({"unit_price"})
+    for _ in range(10):
+        capture.look_for(["price"], '{"unit_price": 1}')
+    result = complete(capture)
+    assert not result.passed
+    assert result.description.startswith("No record has price any more. New to us: unit_price.")
+
+
+def test_a_capture_with_all_its_fields_is_complete():
+    assert complete(capture_of(3, 0)).passed
+
+
+@pytest.mark.parametrize("check", [few_records_are_rejected, needed_fields_are_there])
+def test_the_checks_stop_what_comes_after(check):
+    spec = check(["raw", "users"])
     assert (spec.asset_key, spec.blocking) == (dg.AssetKey(["raw", "users"]), True)
