@@ -12,13 +12,11 @@ from storepipe_dagster.doctor.clocks import skew_from
 from storepipe_dagster.resources.network_errors import explain_network
 
 
-def ask(
-    url: str, what: str, variable: str, method: str = "GET", **options: Any
-) -> requests.Response:
-    """Send a request; the answer's body is not read yet. ``variable`` tells where it is."""
-    host = urlsplit(url).hostname or ""
+def ask(url: str, what: str, variable: str, **options: Any) -> requests.Response:
+    """Send a GET request; the answer's body is not read yet. ``variable`` tells where it is."""
+    host, timeout = urlsplit(url).hostname or "", options.pop("timeout", SECONDS)
     try:
-        return requests.request(method, url, timeout=(SECONDS, SECONDS), stream=True, **options)
+        return requests.get(url, timeout=timeout, stream=True, **options)
     except requests.exceptions.ProxyError as error:
         proxy = f"The proxy {proxy_of(url)} on the way to {what}"
         told = explain_network(_origin(error), proxy, host, "HTTPS_PROXY or HTTP_PROXY", "it")
