@@ -26,11 +26,10 @@ from storepipe_dagster.doctor.http import ask
 from storepipe_dagster.resources.databricks.endings import UNREACHABLE
 from storepipe_dagster.resources.databricks.step_launcher import secret_key
 from storepipe_dagster.resources.databricks.volumes import VOLUMES
-from storepipe_dagster.resources.deployments import CONNECTION_STRING, SERVICE_PRINCIPAL
 from storepipe_dagster.settings import Settings
 
-# For each answer. To import the SDK takes three of the seconds that all of the doctor has.
-SECONDS = 3.0
+# To connect, and for each answer. Importing takes about three of the doctor's seven seconds.
+CONNECT_SECONDS, SECONDS = 2.0, 3.0
 RETRY_SECONDS = 1  # the least that the SDK knows
 DISCOVERY = "/oidc/.well-known/oauth-authorization-server"  # every workspace tells it to everybody
 ENDPOINT = "token_endpoint"
@@ -53,6 +52,9 @@ WITHOUT_VOLUMES = {
 DEDICATED = "Use a cluster in dedicated access mode (SINGLE_USER), or unset DATABRICKS_CLUSTER_ID."
 VOLUME_DEPTH = 5  # the parts of /Volumes/CATALOG/SCHEMA/VOLUME
 ABSENT_FILE = "storepipe-doctor-looks-for-this"
+# What ``resources.deployments`` has the launcher ask for; to import that takes another half second.
+CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
+SERVICE_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 
 
 def check(settings: Settings) -> str:
@@ -74,7 +76,7 @@ def check(settings: Settings) -> str:
 def _reach(host: str) -> None:
     """What listens there is a workspace: the SDK would try for minutes to learn that."""
     where = f"Databricks at {host}"
-    options = {"timeout": SECONDS, "allow_redirects": False}
+    options = {"timeout": (CONNECT_SECONDS, SECONDS), "allow_redirects": False}
     with ask(f"{host}{DISCOVERY}", where, "DATABRICKS_HOST", **options) as response:
         if "private-link" in response.headers.get("Location", ""):
             raise TroubleError(

@@ -458,6 +458,7 @@ def test_a_refused_connection(nobody):
 
 @pytest.mark.parametrize("address", ["black_hole", "silent"])
 def test_no_answer(address, request, monkeypatch):
+    monkeypatch.setattr(databricks, "CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(databricks, "SECONDS", 0.3)
     port = request.getfixturevalue(address)
 
