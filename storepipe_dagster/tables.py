@@ -14,13 +14,19 @@ from storepipe_dagster.asset_metadata import OWNERS, columns_of
 
 
 def delta_table(
-    layer: str, name: str, schema: StructType, description: str, **metadata: Any
+    layer: str,
+    name: str,
+    schema: StructType,
+    description: str,
+    automation_condition: Any = None,
+    **metadata: Any,
 ) -> dg.AssetOut:
     """A Delta table among those of a step."""
     return dg.AssetOut(
         key=[layer, name],
         group_name=layer,
         io_manager_key="delta",
+        automation_condition=automation_condition,
         is_required=False,
         kinds={"pyspark", "deltalake"},
         owners=OWNERS,

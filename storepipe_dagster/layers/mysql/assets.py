@@ -13,6 +13,7 @@ from storepipe_dagster.layers.mysql import schemas
 from storepipe_dagster.layers.mysql.checks import compared, every_captured_record_is_loaded
 from storepipe_dagster.layers.mysql.transforms import Row, cart_rows, product_rows, user_rows
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.database import Database
 
 PRODUCTS, USERS = ["mysql", "products"], ["mysql", "users"]
@@ -25,6 +26,7 @@ CART_TABLES = {("mysql", table.name): table for table in (schemas.CARTS, schemas
     group_name="mysql",
     kinds={"mysql"},
     owners=OWNERS,
+    pool=TABLES,
     metadata=columns_of(schemas.PRODUCTS),
     check_specs=[every_captured_record_is_loaded(PRODUCTS)],
 )
@@ -39,6 +41,7 @@ def mysql_products(captures: CurrentCaptures, database: Database) -> dg.Material
     group_name="mysql",
     kinds={"mysql"},
     owners=OWNERS,
+    pool=TABLES,
     metadata=columns_of(schemas.USERS),
     check_specs=[every_captured_record_is_loaded(USERS)],
 )
@@ -63,6 +66,7 @@ def mysql_users(captures: CurrentCaptures, database: Database) -> dg.Materialize
     ],
     partitions_def=DAYS,
     backfill_policy=SINGLE_RUN,
+    pool=TABLES,
     ins={"captures": dg.AssetIn(["raw", "carts"])},
     check_specs=[every_captured_record_is_loaded(key) for key in CART_TABLES],
 )

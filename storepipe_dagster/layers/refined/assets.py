@@ -12,11 +12,13 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture
+from storepipe_dagster.automation import AFTER_ALL_CHANGES, AFTER_CHANGES
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.refined import schemas, transforms
 from storepipe_dagster.layers.refined.report import page
 from storepipe_dagster.layers.refined.report.tables import RefinedTables
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.tables import asked_for, delta_table
 
 SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
@@ -29,6 +31,8 @@ SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
     partitions_def=DAYS,
     backfill_policy=SINGLE_RUN,
     io_manager_key="delta",
+    automation_condition=AFTER_CHANGES,
+    pool=TABLES,
     required_resource_keys={"step_launcher"},
     kinds={"pyspark", "deltalake"},
     owners=OWNERS,
@@ -48,33 +52,39 @@ def sales_by_day(sales: DataFrame) -> DataFrame:
             "sales_by_category",
             schemas.SALES_BY_CATEGORY,
             "All sales by category, with each category's share of the revenue.",
+            automation_condition=AFTER_CHANGES,
         ),
         "sales_by_product": delta_table(
             "refined",
             "sales_by_product",
             schemas.SALES_BY_PRODUCT,
             "All sales by product, ranked by revenue, with ABC classes.",
+            automation_condition=AFTER_CHANGES,
         ),
         "sales_by_city": delta_table(
             "refined",
             "sales_by_city",
             schemas.SALES_BY_CITY,
             "All sales by the buyers' city.",
+            automation_condition=AFTER_CHANGES,
         ),
         "customer_segments": delta_table(
             "refined",
             "customer_segments",
             schemas.CUSTOMER_SEGMENTS,
             "Customers by recency, frequency and monetary value of their carts.",
+            automation_condition=AFTER_CHANGES,
         ),
         "customer_cohorts": delta_table(
             "refined",
             "customer_cohorts",
             schemas.CUSTOMER_COHORTS,
             "How many customers of each month of first sale came back, by month.",
+            automation_condition=AFTER_CHANGES,
         ),
     },
     can_subset=True,
+    pool=TABLES,
     required_resource_keys={"step_launcher"},
 )
 def refined_all_sales(
@@ -104,6 +114,8 @@ class AffinityConfig(dg.Config):
     ins=SALES,
     group_name="refined",
     io_manager_key="delta",
+    automation_condition=AFTER_CHANGES,
+    pool=TABLES,
     required_resource_keys={"step_launcher"},
     kinds={"pyspark", "deltalake"},
     owners=OWNERS,
@@ -119,6 +131,8 @@ def product_affinity(config: AffinityConfig, sales: DataFrame) -> DataFrame:
     ins={table.name: dg.AssetIn(["refined", table.name]) for table in fields(RefinedTables)},
     group_name="refined",
     io_manager_key="pages",
+    automation_condition=AFTER_ALL_CHANGES,
+    pool=TABLES,
     kinds={"html"},
     owners=OWNERS,
 )

@@ -7,6 +7,7 @@ from storepipe_dagster.asset_metadata import OWNERS, columns_of
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.database import Database
 
 CART_KEY = ["cart_date", "cart_id", "occurrence"]
@@ -19,6 +20,7 @@ CART_KEY = ["cart_date", "cart_id", "occurrence"]
     io_manager_key="parquet",
     kinds={"parquet"},
     owners=OWNERS,
+    pool=TABLES,
     metadata=columns_of(schemas.PRODUCTS),
 )
 def relational_products(database: Database) -> pa.RecordBatchReader:
@@ -33,6 +35,7 @@ def relational_products(database: Database) -> pa.RecordBatchReader:
     io_manager_key="parquet",
     kinds={"parquet"},
     owners=OWNERS,
+    pool=TABLES,
     metadata=columns_of(schemas.USERS),
 )
 def relational_users(database: Database) -> pa.RecordBatchReader:
@@ -49,6 +52,7 @@ def relational_users(database: Database) -> pa.RecordBatchReader:
     io_manager_key="parquet",
     kinds={"parquet"},
     owners=OWNERS,
+    pool=TABLES,
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CARTS)},
 )
 def relational_carts(context: dg.AssetExecutionContext, database: Database) -> pa.RecordBatchReader:
@@ -66,6 +70,7 @@ def relational_carts(context: dg.AssetExecutionContext, database: Database) -> p
     io_manager_key="parquet",
     kinds={"parquet"},
     owners=OWNERS,
+    pool=TABLES,
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CART_ITEMS)},
 )
 def relational_cart_items(

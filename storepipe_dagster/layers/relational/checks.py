@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.database import Database
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds
 
@@ -14,6 +15,7 @@ DAY_COLUMNS = {"products": None, "users": None, "carts": "cart_date", "cart_item
 
 @dg.multi_asset_check(
     name="relational_checks",
+    pool=TABLES,
     specs=[
         dg.AssetCheckSpec(
             NAME,

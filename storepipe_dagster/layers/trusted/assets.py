@@ -12,6 +12,7 @@ from storepipe_dagster.asset_metadata import OWNERS, columns_of
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.trusted import schemas, transforms
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.tables import asked_for, delta_table
 
 CART_LINES = {
@@ -28,6 +29,7 @@ CART_LINES = {
     ins={"captures": dg.AssetIn(["raw", "products"])},
     group_name="trusted",
     io_manager_key="delta",
+    pool=TABLES,
     required_resource_keys={"step_launcher"},
     kinds={"pyspark", "deltalake"},
     owners=OWNERS,
@@ -60,6 +62,7 @@ def trusted_product_prices(captures: DataFrame) -> DataFrame:
     can_subset=True,
     partitions_def=DAYS,
     backfill_policy=SINGLE_RUN,
+    pool=TABLES,
     required_resource_keys={"step_launcher"},
 )
 def trusted_cart_lines(

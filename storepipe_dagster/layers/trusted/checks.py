@@ -7,6 +7,7 @@ import dagster as dg
 
 from storepipe_dagster.layers.trusted.schemas import REJECTION_REASONS
 from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
 PRODUCT_PRICES = dg.AssetKey(["trusted", "product_prices"])
@@ -86,6 +87,7 @@ RULES = {
 
 @dg.multi_asset_check(
     name="trusted_checks",
+    pool=TABLES,
     specs=[
         dg.AssetCheckSpec(
             name,
