@@ -5,11 +5,11 @@ What a deployment is made of is in ``resources.deployments``; nothing else reads
 
 import re
 import string
-from datetime import date
+from datetime import date, time
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     storepipe_api_url: str = PUBLIC_API
     storepipe_start_date: date = date(2019, 12, 1)
     storepipe_spark_remote: str | None = Field(default=None, pattern=r"^sc://.+")
+    storepipe_webhook_url: SecretStr | None = None
+    storepipe_dagster_url: str | None = None
+    storepipe_day_deadline: time = time(4)
 
     mysql_host: str | None = None
     mysql_port: int = 3306
@@ -85,14 +88,28 @@ class Settings(BaseSettings):
             )
         return path
 
-    @field_validator("storepipe_api_url")
+    @field_validator("storepipe_api_url", "storepipe_dagster_url")
     @classmethod
-    def _base_url(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("is not an http:// or https:// address")
-        if "@" in urlsplit(url).netloc:
-            raise ValueError("holds a user name or password, which the API does not take")
+    def _base_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if "@" in _web_address(url).netloc:
+            raise ValueError("holds a user name or password, which cannot be used here")
         return url.rstrip("/")
+
+    @field_validator("storepipe_webhook_url")
+    @classmethod
+    def _secret_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            _web_address(url.get_secret_value())
+        return url
+
+    @field_validator("storepipe_day_deadline")
+    @classmethod
+    def _utc(cls, deadline: time) -> time:
+        if deadline.tzinfo is not None:
+            raise ValueError("is a time of day in UTC, such as 04:00, without an offset")
+        return deadline
 
     @field_validator("azure_storage_connection_string")
     @classmethod
@@ -151,6 +168,17 @@ class Settings(BaseSettings):
         if launching and not login:
             unset.append("DATABRICKS_TOKEN or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET")
         return unset
+
+
+def _web_address(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname
+    except ValueError:  # whose message shows the address
+        usable = None
+    if not usable:
+        raise ValueError("is not an http:// or https:// address")
+    return parts
 
 
 def read_settings(**overrides: Any) -> Settings:
