@@ -4,9 +4,9 @@ Reads only; nothing of the pipeline's data is computed here. Asset checks and ``
 ask their questions through it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
@@ -16,7 +16,13 @@ import pyarrow.dataset as ds
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
-from storepipe_dagster.errors import UserError
+from storepipe_dagster.history.tables import (
+    expect_version,
+    folders,
+    open_table,
+    version_at,
+    versions_of,
+)
 from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake, persistent
 
 SCHEMAS = {
@@ -25,11 +31,6 @@ SCHEMAS = {
     "refined": dg.AssetKey("refined"),
 }
 EXAMPLES = 10
-DELETION_VECTORS = "deletionVectors"
-
-
-class UnreadableTableError(UserError):
-    """A table uses a Delta feature that its data files alone do not show."""
 
 
 class LakeSql(dg.ConfigurableResource[Any]):
@@ -38,25 +39,30 @@ class LakeSql(dg.ConfigurableResource[Any]):
     lake: dg.ResourceDependency[Lake]
 
     @contextmanager
-    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A DuckDB connection with one view per table that exists."""
+    def connect(
+        self, as_of: datetime | None = None, versions: Mapping[dg.AssetKey, int] | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A DuckDB connection with one view per table that exists.
+
+        As of a time, it shows the Delta tables that were there then as they were, and no extracts,
+        which have no history; ``versions`` names versions of single tables. Raises
+        ``NoSuchVersionError``.
+        """
         with self.lake.explained(), duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
             for schema, key in SCHEMAS.items():
                 connection.execute(f"CREATE SCHEMA {schema}")
-                for table in self._tables(key):
-                    path = self.lake.path(key, table)
-                    rows_of = self._extracts if schema == "raw_relational" else self._delta
-                    if rows := rows_of(connection, path):
+                for table in folders(self.lake, *key.path):
+                    named = dg.AssetKey([*key.path, table])
+                    if schema == "raw_relational":
+                        path = self.lake.path(named)
+                        rows = None if as_of else self._extracts(connection, path)
+                    else:
+                        at = (versions or {}).get(named, as_of)
+                        rows = self._delta(connection, named, at)
+                    if rows:
                         connection.execute(f'CREATE VIEW {schema}."{table}" AS {rows}')
             yield connection
-
-    def _tables(self, key: dg.AssetKey) -> list[str]:
-        try:
-            found = self.lake.files.ls(self.lake.path(key), detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
 
     def _extracts(self, connection: duckdb.DuckDBPyConnection, path: str) -> str | None:
         """The query that a view on a table's extracts stands for; none if there are none."""
@@ -70,18 +76,23 @@ class LakeSql(dg.ConfigurableResource[Any]):
         return _registered(connection, path, ds.dataset(inside, filesystem=folder))
 
     @persistent
-    def _delta(self, connection: duckdb.DuckDBPyConnection, path: str) -> str | None:
-        """The query that a view on a Delta table's newest version stands for."""
-        options = self.lake.storage_options
+    def _delta(
+        self, connection: duckdb.DuckDBPyConnection, key: dg.AssetKey, at: datetime | int | None
+    ) -> str | None:
+        """The query that a view on a Delta table stands for: at a version, a time, or now."""
+        path, options = self.lake.path(key), self.lake.storage_options
         if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
             return None
-        table = deltalake.DeltaTable(path, storage_options=options)
-        if DELETION_VECTORS in (table.protocol().reader_features or ()):
-            raise UnreadableTableError(
-                f"{table.table_uri} uses deletion vectors, which DuckDB would not see here. "
-                "Rewrite it without: ALTER TABLE ... SET TBLPROPERTIES "
-                "(delta.enableDeletionVectors=false), then REORG TABLE ... APPLY (PURGE)."
-            )
+        version = at if isinstance(at, int) else None
+        if at is not None:
+            versions = versions_of(self.lake, key)
+            if isinstance(at, int):
+                expect_version(key, versions, at)
+            elif (then := version_at(key, versions, at)) is None:
+                return None
+            else:
+                version = then.number
+        table = open_table(self.lake, key, version)
         files = [file.removeprefix("file://") for file in table.file_uris()]
         # DuckDB itself reads the files of a folder, and does so quicker than by way of Arrow.
         if options or not files:

@@ -12,13 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from storepipe_dagster.history.tables import UnreadableTableError
 from storepipe_dagster.io_managers.lake import Lake
-from storepipe_dagster.resources.lake_sql import (
-    LakeSql,
-    UnreadableTableError,
-    day_bounds,
-    no_rows,
-)
+from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
 SALES = pa.schema(
     [

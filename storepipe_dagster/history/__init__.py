@@ -1,0 +1,10 @@
+"""What the Delta tables were: their versions, what changed between two, going back to one.
+
+- ``tables``       tables by name, and a table as of a version or a time
+- ``versions``     the versions that the transaction log tells of
+- ``changes``      the rows that differ between two versions
+- ``listing``      the versions as rows for people, with their runs
+- ``rollback``     making a table what it was at a version, as a new version
+- ``maintenance``  compaction, retention and vacuum
+- ``ops``          the last two as ops of Dagster, recorded in the assets' history
+"""

@@ -1,0 +1,92 @@
+"""Making a Delta table what it was at an earlier version, as a new version: nothing is lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+from deltalake import CommitProperties, PostCommitHookProperties
+
+from storepipe_dagster.history.changes import days_that_differ
+from storepipe_dagster.history.tables import (
+    NoSuchVersionError,
+    expect_version,
+    open_table,
+    table_name,
+    version_at,
+    versions_of,
+)
+from storepipe_dagster.history.versions import RUN, File, Version, files_of
+from storepipe_dagster.io_managers.lake import Lake, persistent
+
+# The log is cleaned by maintenance alone, which knows how long versions are kept.
+NO_CLEANING = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+class NothingToRollBackError(NoSuchVersionError):
+    """A table already has the files of the version that it is to go back to."""
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """A table that was rolled back: from and to which version, and as which one.
+
+    ``parts`` has the files of each day that changed; of a table without days, those of ``None``.
+    """
+
+    path: str
+    before: int
+    to: int
+    to_time: datetime
+    version: int
+    rows_before: int
+    parts: dict[str | None, list[File]]
+
+
+def version_to(
+    key: dg.AssetKey, versions: Sequence[Version], version: int | None, time: datetime | None
+) -> Version:
+    """The version of a number, or the one that was current at a time; raises for what is none."""
+    if version is not None:
+        return expect_version(key, versions, version)
+    found = version_at(key, versions, time) if time else None
+    if found is None:
+        first = versions[0].time.isoformat() if versions else "never"
+        raise NoSuchVersionError(f"{table_name(key)} was not there at {time}; its first: {first}.")
+    return found
+
+
+@persistent
+def roll_back(
+    lake: Lake, key: dg.AssetKey, version: int | None, time: datetime | None, run: str
+) -> RolledBack:
+    """Restore a table, in one commit that names the Dagster run.
+
+    Raises ``NoSuchVersionError``, and then nothing is changed. A write that comes in between makes
+    it start again.
+    """
+    target = version_to(key, versions_of(lake, key), version, time)
+    table = open_table(lake, key)
+    before, old = table.version(), files_of(table)
+    new = files_of(open_table(lake, key, target.number))
+    if old.keys() == new.keys():
+        raise NothingToRollBackError(
+            f"{table_name(key)} is already as it was at version {target.number}."
+        )
+    table.restore(
+        target.number,
+        commit_properties=CommitProperties(custom_metadata={RUN: run}),
+        post_commithook_properties=NO_CLEANING,
+    )
+    return RolledBack(
+        path=lake.path(key),
+        before=before,
+        to=target.number,
+        to_time=target.time,
+        version=table.version(),
+        rows_before=sum(file.rows for file in old.values()),
+        parts={
+            day: [file for file in new.values() if file.day == day]
+            for day in days_that_differ(old, new) or [None]
+        },
+    )

@@ -1,0 +1,86 @@
+"""What commands print: rows for people and for programs, and progress to the screen."""
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import click
+
+ROWS_AT_A_TIME = 10_000
+WIDE = 1_000
+FORMATS = ("table", "csv", "json")
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="How to print the rows.",
+)
+
+
+def print_query(connection: Any, query: str, form: str, width: int | None = None) -> None:
+    """Print what a DuckDB query gives; a table is as wide as the screen unless told otherwise."""
+    if form == "table":
+        relation = connection.sql(query)
+        if relation is not None:
+            relation.show(max_rows=ROWS_AT_A_TIME, max_width=width)
+        return
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or ()]
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        while rows := result.fetchmany(ROWS_AT_A_TIME):
+            writer.writerows(rows)
+        return
+    separator = "["
+    while rows := result.fetchmany(ROWS_AT_A_TIME):
+        for row in rows:
+            record = dict(zip(names, map(_finite, row), strict=True))
+            click.echo(separator + json.dumps(record, default=plain, ensure_ascii=False))
+            separator = ","
+    click.echo("[]" if separator == "[" else "]")
+
+
+def print_rows(rows: Any, form: str) -> None:
+    """Print an Arrow table, with all of its columns."""
+    import duckdb  # noqa: PLC0415  # slow
+
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("rows", rows)
+        print_query(connection, "FROM rows", form, WIDE)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no Infinity: they are null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def plain(value: Any) -> Any:
+    """JSON for what has none: numbers stay numbers, times are ISO 8601."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)
+
+
+@contextmanager
+def on_screen() -> Iterator[Callable[[str], None]]:
+    """A way for progress to the screen.
+
+    While a step runs, Dagster's compute logs take what is written to standard error, and its copy
+    of that to the screen may end before the last lines.
+    """
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w") as screen:
+        yield lambda line: click.echo(line, file=screen)
