@@ -32,6 +32,7 @@ class ScriptedServer(ThreadingHTTPServer):
         self.seen: Counter[str] = Counter()
         self.queries: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
 
     @property
     def url(self) -> str:
@@ -43,6 +44,10 @@ class ScriptedServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: ScriptedServer
+
+    def do_POST(self):
+        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.do_GET()
 
     def do_GET(self):
         parts = urlsplit(self.path)
