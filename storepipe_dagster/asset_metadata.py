@@ -1,11 +1,13 @@
 """What an asset tells about itself in Dagster's UI: its columns, its rows, who keeps it.
 
-One schema feeds everything: the column lists here are made from the layers' schemas.
+One schema feeds everything: the column lists here are made from the layers' schemas, and so is
+the lineage of the columns. Dagster's own view of lineage is part of Dagster+, and its webserver
+leaves the entry out; hence the table beside it.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import dagster as dg
 import pyarrow as pa
@@ -14,55 +16,108 @@ from pydantic import BaseModel
 from pyspark.sql.types import StructType
 
 OWNERS = ["team:data-engineering"]
-COLUMN_SCHEMA = "dagster/column_schema"
+ROW_COUNT, SIZE = "dagster/row_count", "dagster/size_bytes"  # the UI shows and plots these
+COLUMN_SCHEMA, COLUMN_LINEAGE = "dagster/column_schema", "dagster/column_lineage"
 PERSONAL_DATA = {"personal_data": "true"}
+ORIGIN = "from"
+
+Schema: TypeAlias = StructType | pa.Schema | sa.Table | type[BaseModel]
 
 
-def columns_of(
-    schema: StructType | pa.Schema | sa.Table | type[BaseModel],
-) -> dict[str, dg.TableSchema]:
-    """Metadata with the column schema of a Spark, Arrow or SQL table, or of JSON records."""
+def columns_of(schema: Schema) -> dict[str, Any]:
+    """Metadata with the columns of a Spark, Arrow or SQL table, or of JSON records.
+
+    The columns are those of the schema; their lineage is there if the schema tells of it.
+    """
+    columns: list[dg.TableColumn] = []
+    origins: dict[str, list[str]] = {}
+    for column, origin in _columns(schema):
+        columns.append(column)
+        if origin:
+            origins[column.name] = [*origin]
+    lineage = {COLUMN_LINEAGE: _lineage(origins), "column_lineage": _shown_lineage(origins)}
+    return {COLUMN_SCHEMA: dg.TableSchema(columns)} | (lineage if origins else {})
+
+
+def lineage_in(definition_metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The lineage in an asset's metadata, for a materialisation: Dagster+ looks for it there."""
+    return {name: value for name, value in definition_metadata.items() if name == COLUMN_LINEAGE}
+
+
+def tags_of(layer: str, domain: str, schema: Schema | None = None) -> dict[str, str]:
+    """What assets are found by in the UI, as ``tag:domain=sales`` or ``tag:personal_data=true``."""
+    columns = [column for column, _ in _columns(schema)] if schema is not None else []
+    is_personal = any(column.tags == PERSONAL_DATA for column in columns)
+    return {"layer": layer, "domain": domain} | (PERSONAL_DATA if is_personal else {})
+
+
+def _columns(schema: Schema) -> Iterable[tuple[dg.TableColumn, Iterable[str]]]:
+    """Each column, and the columns of other tables that it is made of."""
     if isinstance(schema, sa.Table):
-        columns = [
-            dg.TableColumn(
-                column.name,
-                str(column.type),
-                column.comment,
-                constraints=dg.TableColumnConstraints(
-                    nullable=bool(column.nullable),
-                    unique=column.primary_key and len(column.table.primary_key) == 1,
+        for column in schema.columns:
+            yield (
+                dg.TableColumn(
+                    column.name,
+                    str(column.type),
+                    column.comment,
+                    constraints=dg.TableColumnConstraints(
+                        nullable=bool(column.nullable),
+                        unique=column.primary_key and len(column.table.primary_key) == 1,
+                    ),
+                    tags=PERSONAL_DATA if column.info.get("personal_data") else None,
                 ),
-                tags=PERSONAL_DATA if column.info.get("personal_data") else None,
+                column.info.get(ORIGIN, ()),
             )
-            for column in schema.columns
-        ]
     elif isinstance(schema, StructType):
-        columns = [
-            dg.TableColumn(field.name, field.dataType.simpleString(), field.metadata.get("comment"))
-            for field in schema.fields
-        ]
+        for field in schema.fields:
+            data_type, comment = field.dataType.simpleString(), field.metadata.get("comment")
+            yield dg.TableColumn(field.name, data_type, comment), field.metadata.get(ORIGIN, ())
     elif isinstance(schema, pa.Schema):
-        columns = [
-            dg.TableColumn(
-                field.name,
-                str(field.type),
-                field.metadata[b"comment"].decode(),
-                tags=PERSONAL_DATA if b"personal_data" in field.metadata else None,
+        for field in schema:
+            yield (
+                dg.TableColumn(
+                    field.name,
+                    str(field.type),
+                    field.metadata[b"comment"].decode(),
+                    tags=PERSONAL_DATA if b"personal_data" in field.metadata else None,
+                ),
+                field.metadata.get(ORIGIN.encode(), b"").decode().split(),
             )
-            for field in schema
-        ]
     else:
-        columns = [
-            dg.TableColumn(
-                field.alias or name,
-                definition.get("type", "any"),
-                field.description,
-                tags=PERSONAL_DATA if "personal_data" in definition else None,
+        for name, declared in schema.model_fields.items():
+            definition = _json_definition(schema, declared.alias or name)
+            yield (
+                dg.TableColumn(
+                    declared.alias or name,
+                    definition.get("type", "any"),
+                    declared.description,
+                    tags=PERSONAL_DATA if "personal_data" in definition else None,
+                ),
+                (),
             )
-            for name, field in schema.model_fields.items()
-            for definition in [_json_definition(schema, field.alias or name)]
-        ]
-    return {COLUMN_SCHEMA: dg.TableSchema(columns)}
+
+
+def _lineage(origins: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
+    """Dagster's form of it; an origin is ``trusted/sales:revenue``."""
+    return dg.TableColumnLineage(
+        {
+            name: [
+                dg.TableColumnDep(dg.AssetKey.from_user_string(table), column)
+                for table, _, column in (origin.rpartition(":") for origin in of_column)
+            ]
+            for name, of_column in origins.items()
+        }
+    )
+
+
+def _shown_lineage(origins: Mapping[str, Sequence[str]]) -> dg.MetadataValue:
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord({"column": name, "made of": ", ".join(of_column)})
+            for name, of_column in origins.items()
+        ],
+        schema=dg.TableSchema([dg.TableColumn("column"), dg.TableColumn("made of")]),
+    )
 
 
 def _json_definition(model: type[BaseModel], name: str) -> dict[str, Any]:
@@ -89,8 +144,7 @@ def _shown(value: Any) -> str | float:
     return value if isinstance(value, int | float) else str(value)
 
 
-def picture(svg: str) -> dg.MetadataValue:
-    """A drawing, to be shown in the UI."""
-    return dg.MetadataValue.md(
-        f"![](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
-    )
+def picture(svg: str, title: str = "") -> dg.MetadataValue:
+    """A drawing, to be shown in the UI: in line if it is small, else at the press of a button."""
+    encoded = base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"{title}\n\n![](data:image/svg+xml;base64,{encoded})".lstrip())

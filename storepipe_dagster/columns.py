@@ -3,14 +3,24 @@
 The declarations themselves stand in each layer's `schemas.py`. No Dagster here.
 """
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField, StructType
 
 
-def column(name: str, data_type: DataType, description: str) -> StructField:
-    """Declare a nullable column; its description is kept in the metadata under "comment"."""
-    return StructField(name, data_type, nullable=True, metadata={"comment": description})
+def column(
+    name: str, data_type: DataType, description: str, origin: Sequence[str] = ()
+) -> StructField:
+    """Declare a nullable column.
+
+    Its metadata keeps the description under "comment", and under "from" what its values are made
+    of: columns of other tables, as "trusted/sales:revenue". What only joins, filters, groups or
+    breaks ties is left out.
+    """
+    metadata = {"comment": description} | ({"from": [*origin]} if origin else {})
+    return StructField(name, data_type, nullable=True, metadata=metadata)
 
 
 def conform(df: DataFrame, schema: StructType) -> DataFrame:

@@ -12,7 +12,15 @@ import sqlalchemy as sa
 from pydantic import BaseModel, Field
 from pyspark.sql.types import DecimalType, LongType, StructType
 
-from storepipe_dagster.asset_metadata import COLUMN_SCHEMA, columns_of, picture, preview
+from storepipe_dagster.asset_metadata import (
+    COLUMN_LINEAGE,
+    COLUMN_SCHEMA,
+    columns_of,
+    lineage_in,
+    picture,
+    preview,
+    tags_of,
+)
 from storepipe_dagster.columns import column
 
 
@@ -33,18 +41,23 @@ class Person(BaseModel):
 SQL = sa.Table(
     "people",
     sa.MetaData(),
-    sa.Column("id", sa.BigInteger, primary_key=True, comment="Id"),
+    sa.Column(
+        "id", sa.BigInteger, primary_key=True, comment="Id", info={"from": ["raw/people:id"]}
+    ),
     sa.Column("email", sa.Text, info={"personal_data": True}, comment="E-mail"),
     sa.Column("city", sa.Text, nullable=False, comment="City"),
 )
 ARROW = pa.schema(
     [
-        pa.field("id", pa.int64(), metadata={"comment": "Id"}),
+        pa.field("id", pa.int64(), metadata={"comment": "Id", "from": "mysql/people:id"}),
         pa.field("email", pa.string(), metadata={"comment": "E-mail", "personal_data": "true"}),
     ]
 )
 SPARK = StructType(
-    [column("id", LongType(), "Id"), column("price", DecimalType(12, 2), "Price of one unit")]
+    [
+        column("id", LongType(), "Id", ["mysql/people:id", "raw/relational/prices:id"]),
+        column("price", DecimalType(12, 2), "Price of one unit"),
+    ]
 )
 
 
@@ -108,6 +121,45 @@ def test_a_part_of_a_primary_key_is_not_unique():
     ]
 
 
+@pytest.mark.parametrize(
+    ("schema", "origins"),
+    [
+        (SQL, [(["raw", "people"], "id")]),
+        (ARROW, [(["mysql", "people"], "id")]),
+        (SPARK, [(["mysql", "people"], "id"), (["raw", "relational", "prices"], "id")]),
+    ],
+    ids=["SQL", "Arrow", "Spark"],
+)
+def test_what_a_column_is_made_of_is_its_lineage(schema, origins):
+    told = columns_of(schema)
+
+    deps = [dg.TableColumnDep(dg.AssetKey(table), column) for table, column in origins]
+    assert told[COLUMN_LINEAGE] == dg.TableColumnLineage({"id": deps})
+    assert lineage_in(told) == {COLUMN_LINEAGE: told[COLUMN_LINEAGE]}
+
+
+def test_lineage_can_be_read_where_it_is_not_drawn():
+    shown = columns_of(SPARK)["column_lineage"]
+
+    assert [record.data for record in shown.records] == [
+        {"column": "id", "made of": "mysql/people:id, raw/relational/prices:id"}
+    ]
+
+
+def test_what_comes_from_the_api_has_no_lineage():
+    assert set(columns_of(Person)) == {COLUMN_SCHEMA}
+    assert lineage_in(columns_of(Person)) == {}
+
+
+@pytest.mark.parametrize(("schema", "personal"), [(Person, PERSONAL), (SQL, PERSONAL), (SPARK, {})])
+def test_a_table_is_tagged_as_personal_if_a_column_is(schema, personal):
+    assert tags_of("raw", "customers", schema) == {
+        "layer": "raw",
+        "domain": "customers",
+        **personal,
+    }
+
+
 def test_a_preview_shows_numbers_as_numbers_and_the_rest_as_text():
     schema = columns_of(SPARK)[COLUMN_SCHEMA]
     row = {"id": 2**40, "share": 0.5, "price": Decimal("9.90"), "day": date(2020, 3, 2)}
@@ -118,8 +170,9 @@ def test_a_preview_shows_numbers_as_numbers_and_the_rest_as_text():
     assert value.schema == schema
 
 
-def test_a_picture_is_shown_in_line():
+def test_a_picture_is_shown_in_line_below_its_title():
     value = picture("<svg>é</svg>")
     assert isinstance(value, dg.MarkdownMetadataValue)
+    assert picture("<svg>é</svg>", "revenue by day").value == f"revenue by day\n\n{value.value}"
     encoded = value.value.removeprefix("![](data:image/svg+xml;base64,").removesuffix(")")
     assert base64.b64decode(encoded).decode() == "<svg>é</svg>"

@@ -158,6 +158,10 @@ class AzureLake(Lake):
         suffix = PUBLIC_SUFFIX if self.on_sail else self.account.suffix
         return f"abfss://{container}@{self.account.name}.dfs.{suffix}/{name}"
 
+    def url(self, path: str) -> str | None:
+        """The blob's address, for who may read it; no signature is in it."""
+        return f"{self.account.endpoint}/{path.removeprefix('az://')}"
+
     def all_in(self, folder: str) -> list[str]:
         """The files in a folder and below; none if it is not there."""
         return [f"az://{path}" for path in super().all_in(folder)]

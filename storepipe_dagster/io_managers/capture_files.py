@@ -15,6 +15,7 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from storepipe_dagster.asset_metadata import ROW_COUNT, SIZE
 from storepipe_dagster.captures import Capture
 from storepipe_dagster.io_managers.lake import (
     Lake,
@@ -77,10 +78,12 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
             path = name + (REFUSED if obj.refused else ACCEPTED)
             if obj.rejected.counts[partition]:
                 self._write(name + REJECTED, obj.rejected.texts(partition))
-            self._write(path, obj.accepted.texts(partition))
+            size = self._write(path, obj.accepted.texts(partition))
             context.step_context.add_asset_metadata(
                 metadata={
-                    "dagster/row_count": obj.accepted.counts[partition],
+                    ROW_COUNT: obj.accepted.counts[partition],
+                    SIZE: size,
+                    "files": 1,
                     "rejected": obj.rejected.counts[partition],
                     "path": dg.MetadataValue.path(path),
                 },
@@ -124,13 +127,15 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
             for day, paths in self.lake.paths_by_day(key, column, days).items()
         }
 
-    def _write(self, path: str, texts: Iterable[str]) -> None:
+    def _write(self, path: str, texts: Iterable[str]) -> int:
+        """Write a JSON array; gives its size in bytes."""
         with self.lake.write(path) as file:
             separator = b"[\n"
             for text in texts:
                 file.write(separator + text.encode())
                 separator = b",\n"
             file.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
+            return file.tell()
 
 
 def _free_name(folder: str, capture: Capture, taken: Sequence[str]) -> str:

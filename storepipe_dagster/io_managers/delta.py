@@ -7,7 +7,7 @@ creation by delta-rs.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -20,7 +20,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from storepipe_dagster.asset_metadata import COLUMN_SCHEMA, preview
+from storepipe_dagster.asset_metadata import (
+    COLUMN_SCHEMA,
+    ROW_COUNT,
+    SIZE,
+    lineage_in,
+    picture,
+    preview,
+)
 from storepipe_dagster.io_managers.lake import (
     Lake,
     MissingUpstreamError,
@@ -28,6 +35,7 @@ from storepipe_dagster.io_managers.lake import (
     partition_column,
     persistent,
 )
+from storepipe_dagster.small_charts import CHART, POINTS, columns_drawn, draw, title
 
 PREVIEW_ROWS = 5
 
@@ -111,15 +119,21 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         column: str | None,
         days: Sequence[str],
     ) -> None:
-        """Row counts and sizes from the transaction log, and a preview of the newest rows."""
+        """Row counts and sizes from the transaction log, lineage, and what to look at.
+
+        That is a preview of the newest rows, and the chart that the asset's metadata asks for.
+        """
         table = deltalake.DeltaTable(path, storage_options=self.lake.storage_options)
         files = pa.table(table.get_add_actions(flatten=True))
         common: dict[str, Any] = {
             "delta_version": table.version(),
             "path": dg.MetadataValue.path(path),
+            **lineage_in(context.definition_metadata),
         }
+        chart = context.definition_metadata.get(CHART)
         if not column:
-            context.add_output_metadata(common | _sizes(files) | _preview(table, contract))
+            shown = _preview(table, contract) | _drawn(table, chart)
+            context.add_output_metadata(common | _sizes(files) | shown)
             return
         by_day = _split_by_day(files, column)
         with_rows = [day for day in days if day in by_day]
@@ -127,6 +141,8 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             metadata = common | _sizes(by_day.get(day, files.slice(0, 0)))
             if with_rows and day == with_rows[-1]:
                 metadata |= _preview(table, contract, [(column, "=", day)])
+                before = [earlier for earlier in sorted(by_day) if earlier <= day]
+                metadata |= _drawn(table, chart, [(column, "in", before[-POINTS:])])
             context.step_context.add_asset_metadata(
                 metadata=metadata, asset_key=context.asset_key, partition_key=day
             )
@@ -227,8 +243,8 @@ def _split_by_day(files: pa.Table, column: str) -> dict[str, pa.Table]:
 
 def _sizes(files: pa.Table) -> dict[str, Any]:
     return {
-        "dagster/row_count": pc.sum(files["num_records"]).as_py() or 0,
-        "size_bytes": pc.sum(files["size_bytes"]).as_py() or 0,
+        ROW_COUNT: pc.sum(files["num_records"]).as_py() or 0,
+        SIZE: pc.sum(files["size_bytes"]).as_py() or 0,
         "files": files.num_rows,
     }
 
@@ -242,3 +258,15 @@ def _preview(
         table.to_pyarrow_dataset(file_pruning_predicate=partitions).head(PREVIEW_ROWS).to_pylist()
     )
     return {"preview": preview(rows, contract)} if rows else {}
+
+
+def _drawn(
+    table: deltalake.DeltaTable,
+    chart: Mapping[str, str] | None,
+    partitions: list[tuple[str, str, list[str]]] | None = None,
+) -> dict[str, Any]:
+    if not chart:
+        return {}
+    rows = table.to_pyarrow_dataset(file_pruning_predicate=partitions)
+    drawing = draw(chart, rows.to_table(columns=columns_drawn(chart)))
+    return {CHART: picture(drawing, title(chart))} if drawing else {}

@@ -88,6 +88,11 @@ class Lake(dg.ConfigurableResource[Any]):
         """The same place as Spark spells it."""
         return path
 
+    def url(self, path: str) -> str | None:
+        """Where a browser may open a file; nothing for a folder, which it will not open."""
+        del path
+        return None  # another lake has an answer
+
     def is_empty(self) -> bool:
         """Whether nothing was ever captured into it."""
         raw = self.path(dg.AssetKey("raw"))

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from storepipe_dagster.asset_metadata import SIZE
 from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, explained
 
 FILE = "index.html"
@@ -19,7 +20,15 @@ class PageIOManager(dg.ConfigurableIOManager):
         page = obj.encode()
         with self.lake.write(path) as file:
             file.write(page)
-        context.add_output_metadata({"path": dg.MetadataValue.path(path), "size_bytes": len(page)})
+        address = self.lake.url(path)
+        context.add_output_metadata(
+            {
+                "path": dg.MetadataValue.path(path),
+                **({"url": dg.MetadataValue.url(address)} if address else {}),
+                SIZE: len(page),
+                "files": 1,
+            }
+        )
 
     @explained
     def load_input(self, context: dg.InputContext) -> str:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 
+from storepipe_dagster.asset_metadata import ROW_COUNT, SIZE, lineage_in
 from storepipe_dagster.io_managers.lake import (
     PARQUET_FILE,
     Lake,
@@ -47,9 +48,11 @@ class ParquetIOManager(dg.ConfigurableIOManager):
                 size = file.tell()
             context.step_context.add_asset_metadata(
                 metadata={
-                    "dagster/row_count": rows,
-                    "size_bytes": size,
+                    ROW_COUNT: rows,
+                    SIZE: size,
+                    "files": 1,
                     "path": dg.MetadataValue.path(path),
+                    **lineage_in(context.definition_metadata),
                 },
                 asset_key=context.asset_key,
                 partition_key=day,

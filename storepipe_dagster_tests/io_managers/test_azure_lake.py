@@ -103,6 +103,13 @@ def test_a_missing_container_that_may_not_be_made_is_told(azurite):
 # --- locations ------------------------------------------------------------------------------------
 
 
+def test_a_file_has_an_address_for_browsers_without_any_secret(lake):
+    assert AzureLake(account_name="shop").url(PAGE) == (
+        "https://shop.blob.core.windows.net/refined/page"
+    )
+    assert lake.url(PAGE) == f"{lake.account.endpoint}/refined/page"
+
+
 def test_a_place_has_one_spelling_for_spark_here_and_on_databricks():
     lake = AzureLake(account_name="shop")
 

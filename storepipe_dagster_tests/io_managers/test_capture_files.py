@@ -116,6 +116,8 @@ def test_a_capture_is_a_json_array_of_the_records_as_they_came(resources, listin
     assert metadata_by_day(result, "raw/products") == {
         None: {
             "dagster/row_count": 2,
+            "dagster/size_bytes": len(text.encode()),
+            "files": 1,
             "rejected": 0,
             "path": f"{lake.root}/raw/products/{AT_NOON}.json",
         }

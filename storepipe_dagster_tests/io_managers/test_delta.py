@@ -1,5 +1,7 @@
 """Tests of `storepipe_dagster.io_managers.delta`."""
 
+import base64
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
@@ -14,11 +16,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql.types import DateType, DecimalType, LongType, StructType, TimestampType
 
-from storepipe_dagster.asset_metadata import columns_of
+from storepipe_dagster.asset_metadata import COLUMN_LINEAGE, columns_of
 from storepipe_dagster.columns import column
 from storepipe_dagster.io_managers.delta import DeltaIOManager, SchemaMismatchError
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
+from storepipe_dagster.small_charts import chart_of
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -36,8 +39,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 SCHEMA = StructType(
     [
-        column("sale_date", DateType(), "The day"),
-        column("cart_id", LongType(), "Id"),
+        column("sale_date", DateType(), "The day", ["mysql/carts:cart_date"]),
+        column("cart_id", LongType(), "Id", ["mysql/carts:cart_id"]),
         column("revenue", DecimalType(18, 2), "The money"),
         column("sold_at", TimestampType(), "The time"),
     ]
@@ -59,7 +62,11 @@ def sales_from(make):
         partitions_def=DAYS,
         backfill_policy=SINGLE_RUN,
         io_manager_key="delta",
-        metadata={PARTITION_COLUMN: "sale_date", **columns_of(SCHEMA)},
+        metadata={
+            PARTITION_COLUMN: "sale_date",
+            **columns_of(SCHEMA),
+            **chart_of("line", "sale_date", "revenue"),
+        },
     )
     def sales(pyspark: LazyPySparkResource) -> DataFrame:
         return make(pyspark.spark_session)
@@ -75,7 +82,11 @@ def sales_of(*rows):
 def totals_of(*rows):
     """An asset without days, with rows of (day, cart_id)."""
 
-    @dg.asset(key=["refined", "totals"], io_manager_key="delta", metadata=dict(columns_of(SCHEMA)))
+    @dg.asset(
+        key=["refined", "totals"],
+        io_manager_key="delta",
+        metadata={**columns_of(SCHEMA), **chart_of("bars", "cart_id", "revenue")},
+    )
     def totals(pyspark: LazyPySparkResource) -> DataFrame:
         return carts_df(pyspark.spark_session, *rows)
 
@@ -124,6 +135,11 @@ def carts_in(table):
     return sorted(table.to_pyarrow_table().column("cart_id").to_pylist())
 
 
+def texts_in(picture):
+    svg = base64.b64decode(picture.rpartition(",")[2].removesuffix(")")).decode()
+    return re.findall(">([^<]+)</text>", svg)
+
+
 def files_of(table, day):
     return sorted(table.file_uris(file_pruning_predicate=[("sale_date", "=", day)]))
 
@@ -168,8 +184,8 @@ def test_a_range_replaces_its_days_and_tells_of_each(resources, table, lake):
         DAY_3: (2, 1),
     }
     (file,) = lake.all_in(f"{lake.root}/trusted/sales/sale_date={DAY_3}")
-    assert days[DAY_3]["size_bytes"] == lake.files.size(file)
-    assert days[DAY_2]["size_bytes"] == 0
+    assert days[DAY_3]["dagster/size_bytes"] == lake.files.size(file)
+    assert days[DAY_2]["dagster/size_bytes"] == 0
     assert {told["delta_version"] for told in days.values()} == {table().version()}
     assert read_sales(resources, DAY_1, DAY_2) == [(DAY_1, 1)]
 
@@ -417,10 +433,44 @@ def test_a_preview_of_a_day_never_shows_another_day(resources):
     assert "preview" not in days[DAY_2]
 
 
-def test_a_table_without_rows_has_no_preview(resources):
+def test_a_table_without_rows_has_no_preview_and_no_chart(resources):
     told = metadata_by_day(materialize([totals_of()], resources), "refined/totals")[None]
 
-    assert "preview" not in told
+    assert {"preview", "chart"} & set(told) == set()
+
+
+def test_every_materialisation_tells_of_what_its_columns_are_made(resources):
+    days = metadata_by_day(
+        materialize([sales_of((DAY_1, 1))], resources, DAY_1, DAY_2), "trusted/sales"
+    )
+
+    carts = dg.AssetKey(["mysql", "carts"])
+    for day in (DAY_1, DAY_2):
+        assert days[day][COLUMN_LINEAGE].deps_by_column == {
+            "sale_date": [dg.TableColumnDep(carts, "cart_date")],
+            "cart_id": [dg.TableColumnDep(carts, "cart_id")],
+        }
+
+
+def test_the_chart_of_a_table_is_drawn_from_all_of_it(resources):
+    result = materialize([totals_of((DAY_1, 1), (DAY_1, 1), (DAY_2, 2))], resources)
+
+    drawn = metadata_by_day(result, "refined/totals")[None]["chart"]
+    assert drawn.startswith("revenue by cart_id\n\n![](data:image/svg+xml;base64,")
+    assert texts_in(drawn) == ["1", "2.2", "2", "1.1"]
+
+
+def test_the_chart_of_days_stands_with_the_newest_day_that_has_rows_and_shows_those_before(
+    resources,
+):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+
+    days = metadata_by_day(
+        materialize([sales_of((DAY_2, 2), (DAY_2, 3))], resources, DAY_2, DAY_3), "trusted/sales"
+    )
+
+    assert [day for day, told in days.items() if "chart" in told] == [DAY_2]
+    assert texts_in(days[DAY_2]["chart"]) == ["up to 2.2", DAY_1, DAY_2]
 
 
 @pytest.mark.parametrize(

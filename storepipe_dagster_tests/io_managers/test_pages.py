@@ -35,7 +35,15 @@ def test_a_page_is_one_utf_8_file_and_is_read_as_written(resources, lake, listin
     assert listing() == [FILE]
     assert content(FILE) == "<h1>é</h1>".encode()
     assert read(resources) == ["<h1>é</h1>"]
-    assert metadata_by_day(result, KEY) == {None: {"path": f"{lake.root}/{FILE}", "size_bytes": 11}}
+    url = lake.url(f"{lake.root}/{FILE}")
+    assert metadata_by_day(result, KEY) == {
+        None: {
+            "path": f"{lake.root}/{FILE}",
+            "dagster/size_bytes": 11,
+            "files": 1,
+            **({"url": url} if url else {}),
+        }
+    }
 
 
 def test_a_page_is_replaced_whole(resources, listing):

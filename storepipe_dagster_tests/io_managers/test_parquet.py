@@ -150,7 +150,8 @@ def test_a_table_without_days_is_one_file_replaced_whole(
     assert metadata_by_day(result, "raw/relational/products") == {
         None: {
             "dagster/row_count": 1,
-            "size_bytes": len(content(WHOLE)),
+            "dagster/size_bytes": len(content(WHOLE)),
+            "files": 1,
             "path": f"{lake.root}/{WHOLE}",
         }
     }
@@ -191,7 +192,7 @@ def test_batches_are_cut_where_the_day_changes(resources, ask, content, ids_in):
         DAY_2: 1,
         DAY_3: 2,
     }
-    assert days[DAY_2]["size_bytes"] == len(content(FILE_2))
+    assert days[DAY_2]["dagster/size_bytes"] == len(content(FILE_2))
 
 
 def test_days_without_rows_become_empty_files(resources, ids_in):

@@ -1,7 +1,7 @@
 """The database tables: the only place where their columns stand.
 
 Money is DECIMAL; SQLite has none, so there it is text, exact to the cent. Times are UTC.
-Personal data is marked in a column's ``info``.
+A column's ``info`` names what it is made of, and marks personal data.
 """
 
 from typing import Any
@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 METADATA = sa.MetaData()
-PERSONAL = {"personal_data": True}
-
 MONEY = sa.String(16).with_variant(sa.DECIMAL(12, 2), "mysql")
 UTC_TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
@@ -21,17 +19,62 @@ OPTIONS: dict[str, Any] = {
     "mysql_engine": "InnoDB",
 }
 
+
+def _from(*origin: str) -> dict[str, Any]:
+    return {"from": origin}
+
+
+def _personal(*origin: str) -> dict[str, Any]:
+    return {"from": origin, "personal_data": True}
+
+
 PRODUCTS = sa.Table(
     "products",
     METADATA,
-    sa.Column("product_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="Id"),
-    sa.Column("product_title", TEXT, nullable=False, comment="Title, trimmed"),
-    sa.Column("category", TEXT, nullable=False, comment="Category, trimmed"),
-    sa.Column("unit_price", MONEY, comment="Price as last captured; null if it had none"),
-    sa.Column("description", TEXT, comment="Description"),
-    sa.Column("image_url", TEXT, comment="Address of the picture"),
-    sa.Column("rating", sa.Double, comment="Mean of the buyers' ratings"),
-    sa.Column("rating_count", sa.BigInteger, comment="Number of ratings"),
+    sa.Column(
+        "product_id",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Id",
+        info=_from("raw/products:id"),
+    ),
+    sa.Column(
+        "product_title",
+        TEXT,
+        nullable=False,
+        comment="Title, trimmed",
+        info=_from("raw/products:title"),
+    ),
+    sa.Column(
+        "category",
+        TEXT,
+        nullable=False,
+        comment="Category, trimmed",
+        info=_from("raw/products:category"),
+    ),
+    sa.Column(
+        "unit_price",
+        MONEY,
+        comment="Price as last captured; null if it had none",
+        info=_from("raw/products:price"),
+    ),
+    sa.Column("description", TEXT, comment="Description", info=_from("raw/products:description")),
+    sa.Column(
+        "image_url", TEXT, comment="Address of the picture", info=_from("raw/products:image")
+    ),
+    sa.Column(
+        "rating",
+        sa.Double,
+        comment="Mean of the buyers' ratings",
+        info=_from("raw/products:rating"),
+    ),
+    sa.Column(
+        "rating_count",
+        sa.BigInteger,
+        comment="Number of ratings",
+        info=_from("raw/products:rating"),
+    ),
     comment="Every product ever captured, as last captured",
     **OPTIONS,
 )
@@ -39,18 +82,39 @@ PRODUCTS = sa.Table(
 USERS = sa.Table(
     "users",
     METADATA,
-    sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="Id"),
-    sa.Column("username", TEXT, info=PERSONAL, comment="Login name"),
-    sa.Column("first_name", TEXT, info=PERSONAL, comment="First name"),
-    sa.Column("last_name", TEXT, info=PERSONAL, comment="Last name"),
-    sa.Column("email", TEXT, info=PERSONAL, comment="E-mail address"),
-    sa.Column("phone", TEXT, info=PERSONAL, comment="Telephone number"),
-    sa.Column("street", TEXT, info=PERSONAL, comment="Street"),
-    sa.Column("street_number", TEXT, info=PERSONAL, comment="Number in the street"),
-    sa.Column("zipcode", TEXT, info=PERSONAL, comment="Postal code"),
-    sa.Column("latitude", TEXT, info=PERSONAL, comment="Latitude, as the API writes it"),
-    sa.Column("longitude", TEXT, info=PERSONAL, comment="Longitude, as the API writes it"),
-    sa.Column("city", TEXT, comment="City, trimmed and title-cased"),
+    sa.Column(
+        "user_id",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Id",
+        info=_from("raw/users:id"),
+    ),
+    sa.Column("username", TEXT, info=_personal("raw/users:username"), comment="Login name"),
+    sa.Column("first_name", TEXT, info=_personal("raw/users:name"), comment="First name"),
+    sa.Column("last_name", TEXT, info=_personal("raw/users:name"), comment="Last name"),
+    sa.Column("email", TEXT, info=_personal("raw/users:email"), comment="E-mail address"),
+    sa.Column("phone", TEXT, info=_personal("raw/users:phone"), comment="Telephone number"),
+    sa.Column("street", TEXT, info=_personal("raw/users:address"), comment="Street"),
+    sa.Column(
+        "street_number", TEXT, info=_personal("raw/users:address"), comment="Number in the street"
+    ),
+    sa.Column("zipcode", TEXT, info=_personal("raw/users:address"), comment="Postal code"),
+    sa.Column(
+        "latitude",
+        TEXT,
+        info=_personal("raw/users:address"),
+        comment="Latitude, as the API writes it",
+    ),
+    sa.Column(
+        "longitude",
+        TEXT,
+        info=_personal("raw/users:address"),
+        comment="Longitude, as the API writes it",
+    ),
+    sa.Column(
+        "city", TEXT, comment="City, trimmed and title-cased", info=_from("raw/users:address")
+    ),
     comment="Every user ever captured, as last captured; never a password",
     **OPTIONS,
 )
@@ -58,17 +122,37 @@ USERS = sa.Table(
 CARTS = sa.Table(
     "carts",
     METADATA,
-    sa.Column("cart_date", sa.Date, primary_key=True, comment="UTC date of the cart"),
-    sa.Column("cart_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="Id"),
+    sa.Column(
+        "cart_date",
+        sa.Date,
+        primary_key=True,
+        comment="UTC date of the cart",
+        info=_from("raw/carts:date"),
+    ),
+    sa.Column(
+        "cart_id",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Id",
+        info=_from("raw/carts:id"),
+    ),
     sa.Column(
         "occurrence",
         sa.Integer,
         primary_key=True,
         autoincrement=False,
         comment="1, or which further cart with the same id and day",
+        info=_from("raw/carts:date", "raw/carts:id"),
     ),
-    sa.Column("sold_at", UTC_TIME, nullable=False, comment="UTC time of the cart"),
-    sa.Column("user_id", sa.BigInteger, comment="The buyer"),
+    sa.Column(
+        "sold_at",
+        UTC_TIME,
+        nullable=False,
+        comment="UTC time of the cart",
+        info=_from("raw/carts:date"),
+    ),
+    sa.Column("user_id", sa.BigInteger, comment="The buyer", info=_from("raw/carts:userId")),
     comment="The carts of each day, as last captured",
     **OPTIONS,
 )
@@ -76,14 +160,28 @@ CARTS = sa.Table(
 CART_ITEMS = sa.Table(
     "cart_items",
     METADATA,
-    sa.Column("cart_date", sa.Date, primary_key=True, comment="UTC date of the cart"),
-    sa.Column("cart_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="The cart"),
+    sa.Column(
+        "cart_date",
+        sa.Date,
+        primary_key=True,
+        comment="UTC date of the cart",
+        info=_from("raw/carts:date"),
+    ),
+    sa.Column(
+        "cart_id",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="The cart",
+        info=_from("raw/carts:id"),
+    ),
     sa.Column(
         "occurrence",
         sa.Integer,
         primary_key=True,
         autoincrement=False,
         comment="Which cart of that id and day",
+        info=_from("raw/carts:date", "raw/carts:id"),
     ),
     sa.Column(
         "line_number",
@@ -91,9 +189,15 @@ CART_ITEMS = sa.Table(
         primary_key=True,
         autoincrement=False,
         comment="Order in the cart, from 1",
+        info=_from("raw/carts:products"),
     ),
-    sa.Column("product_id", sa.BigInteger, comment="The product"),
-    sa.Column("quantity", sa.Integer, comment="Units, as the API gave them"),
+    sa.Column("product_id", sa.BigInteger, comment="The product", info=_from("raw/carts:products")),
+    sa.Column(
+        "quantity",
+        sa.Integer,
+        comment="Units, as the API gave them",
+        info=_from("raw/carts:products"),
+    ),
     comment="The lines of the carts of each day, as last captured",
     **OPTIONS,
 )

@@ -1,4 +1,4 @@
-"""The Delta tables of the refined layer, column by column.
+"""The Delta tables of the refined layer, column by column, and what each column is made of.
 
 How the rows come about stands in `transforms.py`. No Dagster here.
 """
@@ -18,112 +18,242 @@ from storepipe_dagster.columns import column
 TOTAL_REVENUE = DecimalType(28, 2)
 AVERAGE_VALUE = DecimalType(18, 2)
 
+
+def _sold(*names: str) -> list[str]:
+    return [f"trusted/sales:{name}" for name in names]
+
+
 SALES_BY_DAY = StructType(
     [
-        column("sale_date", DateType(), "The UTC date of the sales"),
-        column("carts", LongType(), "The carts sold on the day"),
-        column("customers", LongType(), "The users who bought on the day"),
-        column("lines", LongType(), "The cart lines sold on the day"),
-        column("units", LongType(), "The units sold on the day"),
-        column("revenue", TOTAL_REVENUE, "The revenue of the day"),
-        column("average_cart_value", AVERAGE_VALUE, "revenue per cart, rounded half up"),
+        column("sale_date", DateType(), "The UTC date of the sales", _sold("sale_date")),
+        column("carts", LongType(), "The carts sold on the day", _sold("sale_date", "cart_id")),
+        column("customers", LongType(), "The users who bought on the day", _sold("user_id")),
+        column(
+            "lines",
+            LongType(),
+            "The cart lines sold on the day",
+            _sold("sale_date", "cart_id", "line_number"),
+        ),
+        column("units", LongType(), "The units sold on the day", _sold("quantity")),
+        column("revenue", TOTAL_REVENUE, "The revenue of the day", _sold("revenue")),
+        column(
+            "average_cart_value",
+            AVERAGE_VALUE,
+            "revenue per cart, rounded half up",
+            _sold("revenue", "sale_date", "cart_id"),
+        ),
     ]
 )
 
 SALES_BY_CATEGORY = StructType(
     [
-        column("category", StringType(), "The category that the products had when sold"),
-        column("carts", LongType(), "The carts with a line of the category"),
-        column("customers", LongType(), "The users who bought in the category"),
-        column("lines", LongType(), "The cart lines of the category"),
-        column("units", LongType(), "The units sold of the category"),
-        column("revenue", TOTAL_REVENUE, "The revenue of the category"),
-        column("revenue_share", DoubleType(), "revenue as a part of the revenue of all, 0 to 1"),
+        column(
+            "category",
+            StringType(),
+            "The category that the products had when sold",
+            _sold("category"),
+        ),
+        column(
+            "carts",
+            LongType(),
+            "The carts with a line of the category",
+            _sold("sale_date", "cart_id"),
+        ),
+        column("customers", LongType(), "The users who bought in the category", _sold("user_id")),
+        column(
+            "lines",
+            LongType(),
+            "The cart lines of the category",
+            _sold("sale_date", "cart_id", "line_number"),
+        ),
+        column("units", LongType(), "The units sold of the category", _sold("quantity")),
+        column("revenue", TOTAL_REVENUE, "The revenue of the category", _sold("revenue")),
+        column(
+            "revenue_share",
+            DoubleType(),
+            "revenue as a part of the revenue of all, 0 to 1",
+            _sold("revenue"),
+        ),
     ]
 )
 
 SALES_BY_PRODUCT = StructType(
     [
-        column("product_id", LongType(), "The product's id in the store API"),
-        column("product_title", StringType(), "The product's title in its latest sale"),
-        column("category", StringType(), "The product's category in its latest sale"),
-        column("carts", LongType(), "The carts with the product"),
-        column("units", LongType(), "The units sold of the product"),
-        column("revenue", TOTAL_REVENUE, "The revenue of the product"),
-        column("revenue_rank", IntegerType(), "1 for the highest revenue; ties by product_id"),
-        column("revenue_share", DoubleType(), "revenue as a part of the revenue of all, 0 to 1"),
+        column("product_id", LongType(), "The product's id in the store API", _sold("product_id")),
+        column(
+            "product_title",
+            StringType(),
+            "The product's title in its latest sale",
+            _sold("product_title"),
+        ),
+        column(
+            "category", StringType(), "The product's category in its latest sale", _sold("category")
+        ),
+        column("carts", LongType(), "The carts with the product", _sold("sale_date", "cart_id")),
+        column("units", LongType(), "The units sold of the product", _sold("quantity")),
+        column("revenue", TOTAL_REVENUE, "The revenue of the product", _sold("revenue")),
+        column(
+            "revenue_rank",
+            IntegerType(),
+            "1 for the highest revenue; ties by product_id",
+            _sold("revenue"),
+        ),
+        column(
+            "revenue_share",
+            DoubleType(),
+            "revenue as a part of the revenue of all, 0 to 1",
+            _sold("revenue"),
+        ),
         column(
             "cumulative_revenue_share",
             DoubleType(),
             "The revenue share of this product and all that rank before it, 0 to 1",
+            _sold("revenue"),
         ),
         column(
             "abc_class",
             StringType(),
             "By cumulative_revenue_share: A up to 0.8, B up to 0.95, C the rest",
+            _sold("revenue"),
         ),
     ]
 )
 
 SALES_BY_CITY = StructType(
     [
-        column("city", StringType(), "The city that the users had when they bought"),
-        column("customers", LongType(), "The users of the city who bought"),
-        column("carts", LongType(), "The carts of users of the city"),
-        column("units", LongType(), "The units sold to the city"),
-        column("revenue", TOTAL_REVENUE, "The revenue from the city"),
+        column("city", StringType(), "The city that the users had when they bought", _sold("city")),
+        column("customers", LongType(), "The users of the city who bought", _sold("user_id")),
+        column(
+            "carts", LongType(), "The carts of users of the city", _sold("sale_date", "cart_id")
+        ),
+        column("units", LongType(), "The units sold to the city", _sold("quantity")),
+        column("revenue", TOTAL_REVENUE, "The revenue from the city", _sold("revenue")),
     ]
 )
 
 CUSTOMER_SEGMENTS = StructType(
     [
-        column("user_id", LongType(), "The user's id in the store API"),
-        column("first_sale_date", DateType(), "The date of the user's first sale"),
-        column("last_sale_date", DateType(), "The date of the user's last sale"),
+        column("user_id", LongType(), "The user's id in the store API", _sold("user_id")),
+        column(
+            "first_sale_date", DateType(), "The date of the user's first sale", _sold("sale_date")
+        ),
+        column(
+            "last_sale_date", DateType(), "The date of the user's last sale", _sold("sale_date")
+        ),
         column(
             "recency_days",
             IntegerType(),
             "The days from the user's last sale to the newest sale in the data",
+            _sold("sale_date"),
         ),
-        column("frequency", LongType(), "The user's carts"),
-        column("monetary", TOTAL_REVENUE, "The user's revenue"),
-        column("recency_score", IntegerType(), "The quintile of the last sale, 5 the most recent"),
-        column("frequency_score", IntegerType(), "The quintile of the carts, 5 the most"),
-        column("monetary_score", IntegerType(), "The quintile of the revenue, 5 the highest"),
+        column("frequency", LongType(), "The user's carts", _sold("sale_date", "cart_id")),
+        column("monetary", TOTAL_REVENUE, "The user's revenue", _sold("revenue")),
+        column(
+            "recency_score",
+            IntegerType(),
+            "The quintile of the last sale, 5 the most recent",
+            _sold("sale_date"),
+        ),
+        column(
+            "frequency_score",
+            IntegerType(),
+            "The quintile of the carts, 5 the most",
+            _sold("sale_date", "cart_id"),
+        ),
+        column(
+            "monetary_score",
+            IntegerType(),
+            "The quintile of the revenue, 5 the highest",
+            _sold("revenue"),
+        ),
         column(
             "segment",
             StringType(),
             "From recency (R) and frequency (F) scores: champion R>=4 F>=4, new R>=4 F<=2,"
             " at_risk R<=2 F>=3, lost R<=2 F<=2, else regular",
+            _sold("sale_date", "cart_id"),
         ),
     ]
 )
 
 CUSTOMER_COHORTS = StructType(
     [
-        column("cohort_month", DateType(), "The first day of the month of the users' first sale"),
-        column("months_since_first", IntegerType(), "Calendar months since the cohort's month"),
-        column("cohort_size", LongType(), "The users of the cohort"),
-        column("customers", LongType(), "The users of the cohort who bought in this month"),
-        column("retention", DoubleType(), "customers as a part of cohort_size, 0 to 1"),
+        column(
+            "cohort_month",
+            DateType(),
+            "The first day of the month of the users' first sale",
+            _sold("sale_date"),
+        ),
+        column(
+            "months_since_first",
+            IntegerType(),
+            "Calendar months since the cohort's month",
+            _sold("sale_date"),
+        ),
+        column("cohort_size", LongType(), "The users of the cohort", _sold("user_id")),
+        column(
+            "customers",
+            LongType(),
+            "The users of the cohort who bought in this month",
+            _sold("user_id"),
+        ),
+        column(
+            "retention",
+            DoubleType(),
+            "customers as a part of cohort_size, 0 to 1",
+            _sold("user_id"),
+        ),
     ]
 )
 
 PRODUCT_AFFINITY = StructType(
     [
-        column("product_id", LongType(), "The product of the pair with the lower id"),
-        column("other_product_id", LongType(), "The product of the pair with the higher id"),
-        column("carts_together", LongType(), "The carts with both products"),
-        column("support", DoubleType(), "carts_together as a part of all carts, 0 to 1"),
+        column(
+            "product_id",
+            LongType(),
+            "The product of the pair with the lower id",
+            _sold("product_id"),
+        ),
+        column(
+            "other_product_id",
+            LongType(),
+            "The product of the pair with the higher id",
+            _sold("product_id"),
+        ),
+        column(
+            "carts_together",
+            LongType(),
+            "The carts with both products",
+            _sold("sale_date", "cart_id"),
+        ),
+        column(
+            "support",
+            DoubleType(),
+            "carts_together as a part of all carts, 0 to 1",
+            _sold("sale_date", "cart_id"),
+        ),
         column(
             "confidence",
             DoubleType(),
             "carts_together as a part of the carts with product_id, 0 to 1",
+            _sold("sale_date", "cart_id"),
         ),
         column(
             "lift",
             DoubleType(),
             "support over what it would be were the two products bought independently",
+            _sold("sale_date", "cart_id"),
         ),
     ]
 )
+
+# What tells one row of a table from another.
+ROW_KEYS = {
+    "sales_by_day": ("sale_date",),
+    "sales_by_category": ("category",),
+    "sales_by_product": ("product_id",),
+    "sales_by_city": ("city",),
+    "customer_segments": ("user_id",),
+    "customer_cohorts": ("cohort_month", "months_since_first"),
+    "product_affinity": ("product_id", "other_product_id"),
+}

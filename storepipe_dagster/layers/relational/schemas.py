@@ -1,5 +1,7 @@
 """The contracts of the extracted files: exact types, whatever the database's driver hands out."""
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 MONEY = pa.decimal128(12, 2)
@@ -11,7 +13,18 @@ def _field(name: str, data_type: pa.DataType, comment: str, *, personal: bool = 
     return pa.field(name, data_type, metadata=metadata)
 
 
-PRODUCTS = pa.schema(
+def _extract(table: str, fields: Iterable[pa.Field]) -> pa.Schema:
+    """A table's columns, each made of the database's column of its name."""
+    return pa.schema(
+        [
+            field.with_metadata({**field.metadata, b"from": f"mysql/{table}:{field.name}".encode()})
+            for field in fields
+        ]
+    )
+
+
+PRODUCTS = _extract(
+    "products",
     [
         _field("product_id", pa.int64(), "Id"),
         _field("product_title", pa.string(), "Title, trimmed"),
@@ -21,10 +34,11 @@ PRODUCTS = pa.schema(
         _field("image_url", pa.string(), "Address of the picture"),
         _field("rating", pa.float64(), "Mean of the buyers' ratings"),
         _field("rating_count", pa.int64(), "Number of ratings"),
-    ]
+    ],
 )
 
-USERS = pa.schema(
+USERS = _extract(
+    "users",
     [
         _field("user_id", pa.int64(), "Id"),
         _field("username", pa.string(), "Login name", personal=True),
@@ -38,20 +52,22 @@ USERS = pa.schema(
         _field("latitude", pa.string(), "Latitude, as the API writes it", personal=True),
         _field("longitude", pa.string(), "Longitude, as the API writes it", personal=True),
         _field("city", pa.string(), "City, trimmed and title-cased"),
-    ]
+    ],
 )
 
-CARTS = pa.schema(
+CARTS = _extract(
+    "carts",
     [
         _field("cart_date", pa.date32(), "UTC date of the cart"),
         _field("cart_id", pa.int64(), "Id"),
         _field("occurrence", pa.int32(), "1, or which further cart with the same id and day"),
         _field("sold_at", UTC_TIME, "UTC time of the cart"),
         _field("user_id", pa.int64(), "The buyer"),
-    ]
+    ],
 )
 
-CART_ITEMS = pa.schema(
+CART_ITEMS = _extract(
+    "cart_items",
     [
         _field("cart_date", pa.date32(), "UTC date of the cart"),
         _field("cart_id", pa.int64(), "The cart"),
@@ -59,5 +75,5 @@ CART_ITEMS = pa.schema(
         _field("line_number", pa.int32(), "Order in the cart, from 1"),
         _field("product_id", pa.int64(), "The product"),
         _field("quantity", pa.int32(), "Units, as the API gave them"),
-    ]
+    ],
 )

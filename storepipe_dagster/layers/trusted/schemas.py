@@ -1,4 +1,4 @@
-"""The tables of the trusted layer, column by column, and the reasons to reject a cart line.
+"""The tables of the trusted layer: columns, what each is made of, why a cart line is rejected.
 
 How the rows come about stands in `transforms.py`. No Dagster here.
 """
@@ -33,65 +33,192 @@ REJECTION_REASONS = (
 UNIT_PRICE = DecimalType(12, 2)
 REVENUE = DecimalType(18, 2)
 
+CAPTURED_CHANGES = ["raw/products:title", "raw/products:category", "raw/products:price"]
+JUDGED = [
+    "raw/relational/cart_items:occurrence",
+    "raw/relational/cart_items:product_id",
+    "raw/relational/products:product_id",
+    "raw/relational/carts:user_id",
+    "raw/relational/users:user_id",
+    "raw/relational/cart_items:quantity",
+    "trusted/product_prices:unit_price",
+]
+
 PRODUCT_PRICES = StructType(
     [
-        column("product_id", LongType(), "The product's id in the store API"),
-        column("product_title", StringType(), "The product's title in this period, trimmed"),
-        column("category", StringType(), "The product's category in this period, trimmed"),
+        column("product_id", LongType(), "The product's id in the store API", ["raw/products:id"]),
+        column(
+            "product_title",
+            StringType(),
+            "The product's title in this period, trimmed",
+            ["raw/products:title"],
+        ),
+        column(
+            "category",
+            StringType(),
+            "The product's category in this period, trimmed",
+            ["raw/products:category"],
+        ),
         column(
             "unit_price",
             UNIT_PRICE,
             "The price of one unit in this period, rounded half up;"
             " null when the API gave none, a negative one or one too large",
+            ["raw/products:price"],
         ),
         column(
             "valid_from",
             TimestampType(),
             "When the period starts (UTC, inclusive): the capture that first showed it;"
             " null for the product's first known period, which holds since ever",
+            CAPTURED_CHANGES,
         ),
         column(
             "valid_to",
             TimestampType(),
             "When the period ends (UTC, exclusive): the capture that first showed a change;"
             " null while it still holds",
+            CAPTURED_CHANGES,
         ),
     ]
 )
 
 SALES = StructType(
     [
-        column("sale_date", DateType(), "The UTC date of the cart"),
-        column("cart_id", LongType(), "The cart's id in the store API; a cart is its date and id"),
-        column("line_number", IntegerType(), "The line's place in the cart, from 1"),
-        column("sold_at", TimestampType(), "The time of the cart (UTC)"),
-        column("user_id", LongType(), "The id of the user whose cart it is"),
-        column("city", StringType(), "The city of the user, trimmed and title-cased"),
-        column("product_id", LongType(), "The id of the product sold"),
-        column("product_title", StringType(), "The product's title on the day of the sale"),
-        column("category", StringType(), "The product's category on the day of the sale"),
-        column("unit_price", UNIT_PRICE, "The price of one unit on the day of the sale"),
-        column("quantity", IntegerType(), "The units sold, at least 1"),
-        column("revenue", REVENUE, "unit_price times quantity"),
+        column(
+            "sale_date",
+            DateType(),
+            "The UTC date of the cart",
+            ["raw/relational/cart_items:cart_date"],
+        ),
+        column(
+            "cart_id",
+            LongType(),
+            "The cart's id in the store API; a cart is its date and id",
+            ["raw/relational/cart_items:cart_id"],
+        ),
+        column(
+            "line_number",
+            IntegerType(),
+            "The line's place in the cart, from 1",
+            ["raw/relational/cart_items:line_number"],
+        ),
+        column(
+            "sold_at",
+            TimestampType(),
+            "The time of the cart (UTC)",
+            ["raw/relational/carts:sold_at"],
+        ),
+        column(
+            "user_id",
+            LongType(),
+            "The id of the user whose cart it is",
+            ["raw/relational/carts:user_id"],
+        ),
+        column(
+            "city",
+            StringType(),
+            "The city of the user, trimmed and title-cased",
+            ["raw/relational/users:city"],
+        ),
+        column(
+            "product_id",
+            LongType(),
+            "The id of the product sold",
+            ["raw/relational/cart_items:product_id"],
+        ),
+        column(
+            "product_title",
+            StringType(),
+            "The product's title on the day of the sale",
+            ["trusted/product_prices:product_title"],
+        ),
+        column(
+            "category",
+            StringType(),
+            "The product's category on the day of the sale",
+            ["trusted/product_prices:category"],
+        ),
+        column(
+            "unit_price",
+            UNIT_PRICE,
+            "The price of one unit on the day of the sale",
+            ["trusted/product_prices:unit_price"],
+        ),
+        column(
+            "quantity",
+            IntegerType(),
+            "The units sold, at least 1",
+            ["raw/relational/cart_items:quantity"],
+        ),
+        column(
+            "revenue",
+            REVENUE,
+            "unit_price times quantity",
+            ["trusted/product_prices:unit_price", "raw/relational/cart_items:quantity"],
+        ),
     ]
 )
 
 REJECTED_SALES = StructType(
     [
-        column("sale_date", DateType(), "The UTC date of the cart"),
-        column("cart_id", LongType(), "The cart's id in the store API; a duplicate shares it"),
-        column("line_number", IntegerType(), "The line's place in its cart, from 1"),
-        column("sold_at", TimestampType(), "The time of the cart (UTC)"),
-        column("user_id", LongType(), "The user id in the cart; the user may be unknown"),
-        column("product_id", LongType(), "The product id in the line; the product may be unknown"),
-        column("quantity", IntegerType(), "The units in the line, as the API gave them"),
+        column(
+            "sale_date",
+            DateType(),
+            "The UTC date of the cart",
+            ["raw/relational/cart_items:cart_date"],
+        ),
+        column(
+            "cart_id",
+            LongType(),
+            "The cart's id in the store API; a duplicate shares it",
+            ["raw/relational/cart_items:cart_id"],
+        ),
+        column(
+            "line_number",
+            IntegerType(),
+            "The line's place in its cart, from 1",
+            ["raw/relational/cart_items:line_number"],
+        ),
+        column(
+            "sold_at",
+            TimestampType(),
+            "The time of the cart (UTC)",
+            ["raw/relational/carts:sold_at"],
+        ),
+        column(
+            "user_id",
+            LongType(),
+            "The user id in the cart; the user may be unknown",
+            ["raw/relational/carts:user_id"],
+        ),
+        column(
+            "product_id",
+            LongType(),
+            "The product id in the line; the product may be unknown",
+            ["raw/relational/cart_items:product_id"],
+        ),
+        column(
+            "quantity",
+            IntegerType(),
+            "The units in the line, as the API gave them",
+            ["raw/relational/cart_items:quantity"],
+        ),
         column(
             "reason",
             StringType(),
             "Why the line was not sold, the first that applies: " + ", ".join(REJECTION_REASONS),
+            JUDGED,
         ),
     ]
 )
 
 # Not a table: what sales and rejected sales are both taken from.
 CART_LINES = StructType([*SALES.fields, REJECTED_SALES["reason"]])
+
+# What tells one row of a table from another; lines of carts that share an id share it too.
+ROW_KEYS = {
+    "product_prices": ("product_id", "valid_from"),
+    "sales": ("sale_date", "cart_id", "line_number"),
+    "rejected_sales": ("sale_date", "cart_id", "line_number"),
+}
