@@ -35,8 +35,11 @@ def columns_of(schema: Schema) -> dict[str, Any]:
         columns.append(column)
         if origin:
             origins[column.name] = [*origin]
-    lineage = {COLUMN_LINEAGE: _lineage(origins), "column_lineage": _shown_lineage(origins)}
-    return {COLUMN_SCHEMA: dg.TableSchema(columns)} | (lineage if origins else {})
+    told = {COLUMN_SCHEMA: dg.TableSchema(columns)}
+    if not origins:
+        return told
+    lineage = _lineage(origins)
+    return {**told, COLUMN_LINEAGE: lineage, "column_lineage": _shown(lineage)}
 
 
 def lineage_in(definition_metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,11 +113,18 @@ def _lineage(origins: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
     )
 
 
-def _shown_lineage(origins: Mapping[str, Sequence[str]]) -> dg.MetadataValue:
+def _shown(lineage: dg.TableColumnLineage) -> dg.MetadataValue:
     return dg.MetadataValue.table(
         records=[
-            dg.TableRecord({"column": name, "made of": ", ".join(of_column)})
-            for name, of_column in origins.items()
+            dg.TableRecord(
+                {
+                    "column": name,
+                    "made of": ", ".join(
+                        f"{dep.asset_key.to_user_string()}:{dep.column_name}" for dep in deps
+                    ),
+                }
+            )
+            for name, deps in lineage.deps_by_column.items()
         ],
         schema=dg.TableSchema([dg.TableColumn("column"), dg.TableColumn("made of")]),
     )
@@ -131,13 +141,13 @@ def preview(rows: Sequence[Mapping[str, Any]], schema: dg.TableSchema) -> dg.Met
     """The first rows of a table, to be shown in the UI."""
     return dg.MetadataValue.table(
         records=[
-            dg.TableRecord({name: _shown(value) for name, value in row.items()}) for row in rows
+            dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows
         ],
         schema=schema,
     )
 
 
-def _shown(value: Any) -> str | float:
+def _cell(value: Any) -> str | float:
     """A table's cell holds text or a number; null is an empty cell."""
     if value is None:
         return ""

@@ -5,7 +5,7 @@ button; and a Spark step on a cluster has no Altair. The charts of the report, w
 are in ``layers.refined.report``. Pure: an Arrow table in, SVG out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 from xml.sax.saxutils import escape
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 CHART = "chart"  # its name in an asset's metadata: first what is drawn, then the drawing
 BARS, POINTS = 5, 60
+AND = " + "
 LONGEST_LABEL = 16
 LINE_WIDTH, LINE_HEIGHT, BAR_HEIGHT, LONGEST_BAR, BARS_START = 300, 60, 18, 200, 120
 STROKE = "stroke='#0b63b0'"
@@ -25,14 +26,15 @@ def chart_of(
 ) -> dict[str, dict[str, str]]:
     """Metadata that says what to draw of a table: the sum of a column by another; or the rows.
 
-    Bars are the largest five, a line is the last sixty in the order of the labels.
+    Bars are the largest five, and may have a label of two columns, as ``a + b``. A line is the last
+    sixty in the order of the labels.
     """
     return {CHART: {"kind": kind, "label": label} | ({"value": value} if value else {})}
 
 
 def columns_drawn(chart: Mapping[str, str]) -> list[str]:
     """The columns that a chart needs."""
-    return [chart[name] for name in ("label", "value") if name in chart]
+    return [*chart["label"].split(AND), *([chart["value"]] if "value" in chart else [])]
 
 
 def title(chart: Mapping[str, str]) -> str:
@@ -44,15 +46,17 @@ def draw(chart: Mapping[str, str], rows: pa.Table) -> str | None:
     """Draw a chart as SVG; nothing if there are no rows."""
     if not rows.num_rows:
         return None
-    totals = _totals(rows, chart["label"], chart.get("value"))
+    totals = _totals(rows, chart["label"].split(AND), chart.get("value"))
     return (_bars if chart["kind"] == "bars" else _line)(totals)
 
 
-def _totals(rows: pa.Table, label: str, value: str | None) -> list[tuple[Any, float]]:
-    measure, how = (value, "sum") if value else (label, "count")
-    grouped = rows.group_by(label).aggregate([(measure, how)])
-    labels, sums = grouped[label].to_pylist(), grouped[f"{measure}_{how}"]
-    return list(zip(labels, pc.cast(sums, pa.float64()).to_pylist(), strict=True))
+def _totals(rows: pa.Table, by: list[str], value: str | None) -> list[tuple[Any, float]]:
+    measure, how = (value, "sum") if value else (by[0], "count")
+    grouped = rows.group_by(by).aggregate([(measure, how)])
+    labels: Iterable[Any] = zip(*(grouped[name].to_pylist() for name in by), strict=True)
+    labels = [label[0] if len(label) == 1 else AND.join(map(str, label)) for label in labels]
+    sums = pc.cast(grouped[f"{measure}_{how}"], pa.float64()).to_pylist()
+    return list(zip(labels, sums, strict=True))
 
 
 def _bars(totals: Sequence[tuple[Any, float]]) -> str:

@@ -10,7 +10,7 @@ import dagster as dg
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from storepipe_dagster.asset_metadata import OWNERS, columns_of
+from storepipe_dagster.asset_metadata import OWNERS, columns_of, tags_of
 
 
 def delta_table(
@@ -18,6 +18,7 @@ def delta_table(
     name: str,
     schema: StructType,
     description: str,
+    domain: str,
     automation_condition: Any = None,
     **metadata: Any,
 ) -> dg.AssetOut:
@@ -30,6 +31,7 @@ def delta_table(
         is_required=False,
         kinds={"pyspark", "deltalake"},
         owners=OWNERS,
+        tags=tags_of(layer, domain, schema),
         description=description,
         metadata={**metadata, **columns_of(schema)},
     )

@@ -54,6 +54,14 @@ def test_without_a_value_rows_are_counted():
     assert texts(drawn) == ["Rome", "2", "Oslo", "1"]
 
 
+def test_bars_may_be_of_pairs():
+    chart = chart_of("bars", "one + other", "carts")["chart"]
+    pairs = pa.table({"one": [1, 1, 2], "other": [2, 3, 3], "carts": [4, 9, 1]})
+
+    assert columns_drawn(chart) == ["one", "other", "carts"]
+    assert texts(draw(chart, pairs)) == ["1 + 3", "9", "1 + 2", "4", "2 + 3", "1"]
+
+
 def test_a_line_goes_through_the_sums_in_the_order_of_the_labels():
     drawn = draw(BY_DAY, days("0", "1500", "750").take([2, 0, 1]))
 

@@ -22,8 +22,8 @@ class Kept(dg.IOManager):
 
 @dg.multi_asset(
     outs={
-        "one": delta_table("trusted", "one", SCHEMA, "The first."),
-        "two": delta_table("trusted", "two", SCHEMA, "The second.", partition_expr="day"),
+        "one": delta_table("trusted", "one", SCHEMA, "The first.", "sales"),
+        "two": delta_table("trusted", "two", SCHEMA, "The second.", "sales", partition_expr="day"),
     },
     can_subset=True,
 )
@@ -51,6 +51,7 @@ def test_a_table_tells_its_story():
     assert spec.group_name == "trusted"
     assert spec.description == "The second."
     assert spec.kinds == {"pyspark", "deltalake"}
+    assert {"layer": "trusted", "domain": "sales"}.items() <= spec.tags.items()
     assert spec.metadata["partition_expr"] == "day"
     [column] = spec.metadata["dagster/column_schema"].columns
     assert (column.name, column.type, column.description) == ("id", "bigint", "which")

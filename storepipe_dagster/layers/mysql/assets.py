@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from storepipe_dagster.asset_metadata import OWNERS, columns_of
+from storepipe_dagster.asset_metadata import OWNERS, ROW_COUNT, columns_of, lineage_in, tags_of
 from storepipe_dagster.io_managers.capture_files import CurrentCaptures
 from storepipe_dagster.layers.mysql import schemas
 from storepipe_dagster.layers.mysql.checks import compared, every_captured_record_is_loaded
@@ -18,6 +18,7 @@ from storepipe_dagster.resources.database import Database
 
 PRODUCTS, USERS = ["mysql", "products"], ["mysql", "users"]
 CART_TABLES = {("mysql", table.name): table for table in (schemas.CARTS, schemas.CART_ITEMS)}
+LINEAGES = {key: lineage_in(columns_of(table)) for key, table in CART_TABLES.items()}
 
 
 @dg.asset(
@@ -27,6 +28,7 @@ CART_TABLES = {("mysql", table.name): table for table in (schemas.CARTS, schemas
     kinds={"mysql"},
     owners=OWNERS,
     pool=TABLES,
+    tags=tags_of("mysql", "products", schemas.PRODUCTS),
     metadata=columns_of(schemas.PRODUCTS),
     check_specs=[every_captured_record_is_loaded(PRODUCTS)],
 )
@@ -42,6 +44,7 @@ def mysql_products(captures: CurrentCaptures, database: Database) -> dg.Material
     kinds={"mysql"},
     owners=OWNERS,
     pool=TABLES,
+    tags=tags_of("mysql", "customers", schemas.USERS),
     metadata=columns_of(schemas.USERS),
     check_specs=[every_captured_record_is_loaded(USERS)],
 )
@@ -60,6 +63,7 @@ def mysql_users(captures: CurrentCaptures, database: Database) -> dg.Materialize
             kinds={"mysql"},
             owners=OWNERS,
             description=table.comment,
+            tags=tags_of("mysql", "sales", table),
             metadata=columns_of(table),
         )
         for key, table in CART_TABLES.items()
@@ -83,7 +87,7 @@ def mysql_carts(
         for key, table in CART_TABLES.items():
             captured[table] += len(rows[table])
             loaded[table] += in_table[table]
-            metadata = {"dagster/row_count": in_table[table]}
+            metadata = {ROW_COUNT: in_table[table], **LINEAGES[key]}
             context.add_asset_metadata(metadata, key, partition_key=capture.day)
     carts_check, items_check = (
         compared(key, captured=captured[table], loaded=loaded[table])
@@ -106,5 +110,10 @@ def _upserted(
     in_table = database.upsert(table, rows)
     check = compared(["mysql", table.name], captured=len(captured), loaded=in_table, at_least=True)
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": in_table, "captured": len(captured)}, check_results=[check]
+        metadata={
+            ROW_COUNT: in_table,
+            "captured": len(captured),
+            **lineage_in(columns_of(table)),
+        },
+        check_results=[check],
     )

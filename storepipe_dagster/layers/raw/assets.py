@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
-from storepipe_dagster.asset_metadata import OWNERS, columns_of
+from storepipe_dagster.asset_metadata import OWNERS, columns_of, tags_of
 from storepipe_dagster.captures import Capture
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.raw.checks import (
@@ -40,6 +40,7 @@ class CaptureConfig(dg.Config):
     dagster_type=CAPTURE,
     kinds={"json"},
     owners=OWNERS,
+    tags=tags_of("raw", "products", Product),
     metadata=columns_of(Product),
     check_specs=[
         few_records_are_rejected(["raw", "products"]),
@@ -58,6 +59,7 @@ def raw_products(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeRe
     dagster_type=CAPTURE,
     kinds={"json"},
     owners=OWNERS,
+    tags=tags_of("raw", "customers", User),
     metadata=columns_of(User),
     check_specs=[
         few_records_are_rejected(["raw", "users"]),
@@ -78,6 +80,7 @@ def raw_users(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeResul
     dagster_type=CAPTURE,
     kinds={"json"},
     owners=OWNERS,
+    tags=tags_of("raw", "sales", Cart),
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(Cart)},
     check_specs=[
         few_records_are_rejected(["raw", "carts"]),

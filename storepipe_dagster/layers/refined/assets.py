@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import Field
 from pyspark.sql import DataFrame
 
-from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture
+from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture, tags_of
 from storepipe_dagster.automation import AFTER_ALL_CHANGES, AFTER_CHANGES
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.refined import schemas, transforms
@@ -19,6 +19,7 @@ from storepipe_dagster.layers.refined.report import page
 from storepipe_dagster.layers.refined.report.tables import RefinedTables
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
 from storepipe_dagster.pools import TABLES
+from storepipe_dagster.small_charts import chart_of
 from storepipe_dagster.tables import asked_for, delta_table
 
 SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
@@ -36,7 +37,12 @@ SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
     required_resource_keys={"step_launcher"},
     kinds={"pyspark", "deltalake"},
     owners=OWNERS,
-    metadata={PARTITION_COLUMN: "sale_date", **columns_of(schemas.SALES_BY_DAY)},
+    tags=tags_of("refined", "sales", schemas.SALES_BY_DAY),
+    metadata={
+        PARTITION_COLUMN: "sale_date",
+        **columns_of(schemas.SALES_BY_DAY),
+        **chart_of("line", "sale_date", "revenue"),
+    },
 )
 def sales_by_day(sales: DataFrame) -> DataFrame:
     """Each day's sales."""
@@ -52,35 +58,45 @@ def sales_by_day(sales: DataFrame) -> DataFrame:
             "sales_by_category",
             schemas.SALES_BY_CATEGORY,
             "All sales by category, with each category's share of the revenue.",
+            domain="sales",
             automation_condition=AFTER_CHANGES,
+            **chart_of("bars", "category", "revenue"),
         ),
         "sales_by_product": delta_table(
             "refined",
             "sales_by_product",
             schemas.SALES_BY_PRODUCT,
             "All sales by product, ranked by revenue, with ABC classes.",
+            domain="sales",
             automation_condition=AFTER_CHANGES,
+            **chart_of("bars", "product_title", "revenue"),
         ),
         "sales_by_city": delta_table(
             "refined",
             "sales_by_city",
             schemas.SALES_BY_CITY,
             "All sales by the buyers' city.",
+            domain="sales",
             automation_condition=AFTER_CHANGES,
+            **chart_of("bars", "city", "revenue"),
         ),
         "customer_segments": delta_table(
             "refined",
             "customer_segments",
             schemas.CUSTOMER_SEGMENTS,
             "Customers by recency, frequency and monetary value of their carts.",
+            domain="customers",
             automation_condition=AFTER_CHANGES,
+            **chart_of("bars", "segment"),
         ),
         "customer_cohorts": delta_table(
             "refined",
             "customer_cohorts",
             schemas.CUSTOMER_COHORTS,
             "How many customers of each month of first sale came back, by month.",
+            domain="customers",
             automation_condition=AFTER_CHANGES,
+            **chart_of("line", "months_since_first", "customers"),
         ),
     },
     can_subset=True,
@@ -119,7 +135,11 @@ class AffinityConfig(dg.Config):
     required_resource_keys={"step_launcher"},
     kinds={"pyspark", "deltalake"},
     owners=OWNERS,
-    metadata=columns_of(schemas.PRODUCT_AFFINITY),
+    tags=tags_of("refined", "products", schemas.PRODUCT_AFFINITY),
+    metadata={
+        **columns_of(schemas.PRODUCT_AFFINITY),
+        **chart_of("bars", "product_id + other_product_id", "carts_together"),
+    },
 )
 def product_affinity(config: AffinityConfig, sales: DataFrame) -> DataFrame:
     """Pairs of products that stand in the same carts, more or less often than by chance."""
@@ -135,6 +155,7 @@ def product_affinity(config: AffinityConfig, sales: DataFrame) -> DataFrame:
     pool=TABLES,
     kinds={"html"},
     owners=OWNERS,
+    tags=tags_of("refined", "sales"),
 )
 def store_report(
     context: dg.AssetExecutionContext,

@@ -3,7 +3,7 @@
 import dagster as dg
 import pyarrow as pa
 
-from storepipe_dagster.asset_metadata import OWNERS, columns_of
+from storepipe_dagster.asset_metadata import OWNERS, columns_of, tags_of
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
@@ -21,6 +21,7 @@ CART_KEY = ["cart_date", "cart_id", "occurrence"]
     kinds={"parquet"},
     owners=OWNERS,
     pool=TABLES,
+    tags=tags_of("relational", "products", schemas.PRODUCTS),
     metadata=columns_of(schemas.PRODUCTS),
 )
 def relational_products(database: Database) -> pa.RecordBatchReader:
@@ -36,6 +37,7 @@ def relational_products(database: Database) -> pa.RecordBatchReader:
     kinds={"parquet"},
     owners=OWNERS,
     pool=TABLES,
+    tags=tags_of("relational", "customers", schemas.USERS),
     metadata=columns_of(schemas.USERS),
 )
 def relational_users(database: Database) -> pa.RecordBatchReader:
@@ -53,6 +55,7 @@ def relational_users(database: Database) -> pa.RecordBatchReader:
     kinds={"parquet"},
     owners=OWNERS,
     pool=TABLES,
+    tags=tags_of("relational", "sales", schemas.CARTS),
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CARTS)},
 )
 def relational_carts(context: dg.AssetExecutionContext, database: Database) -> pa.RecordBatchReader:
@@ -71,6 +74,7 @@ def relational_carts(context: dg.AssetExecutionContext, database: Database) -> p
     kinds={"parquet"},
     owners=OWNERS,
     pool=TABLES,
+    tags=tags_of("relational", "sales", schemas.CART_ITEMS),
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CART_ITEMS)},
 )
 def relational_cart_items(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from storepipe_dagster.asset_metadata import OWNERS, columns_of
+from storepipe_dagster.asset_metadata import OWNERS, columns_of, tags_of
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.trusted import schemas, transforms
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
@@ -33,6 +33,7 @@ CART_LINES = {
     required_resource_keys={"step_launcher"},
     kinds={"pyspark", "deltalake"},
     owners=OWNERS,
+    tags=tags_of("trusted", "products", schemas.PRODUCT_PRICES),
     metadata=columns_of(schemas.PRODUCT_PRICES),
 )
 def trusted_product_prices(captures: DataFrame) -> DataFrame:
@@ -49,6 +50,7 @@ def trusted_product_prices(captures: DataFrame) -> DataFrame:
             "sales",
             schemas.SALES,
             "Every cart line that could be sold, at the price of its day.",
+            domain="sales",
             **{PARTITION_COLUMN: "sale_date"},
         ),
         "rejected_sales": delta_table(
@@ -56,6 +58,7 @@ def trusted_product_prices(captures: DataFrame) -> DataFrame:
             "rejected_sales",
             schemas.REJECTED_SALES,
             "Every cart line that could not be sold, with the reason why.",
+            domain="sales",
             **{PARTITION_COLUMN: "sale_date"},
         ),
     },
