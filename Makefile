@@ -38,7 +38,7 @@ servers: install  ## What the tests need beside Python: MariaDB, MySQL, Azurite,
 	$(BIN)/python -m storepipe_dagster_tests.servers.install
 
 test: install servers  ## All set-up, then all tests
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --cov --numprocesses 3 --dist loadscope
 
 dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
 	$(BIN)/storepipe dev

@@ -29,6 +29,10 @@ from storepipe_dagster_tests.servers.fixtures import (  # noqa: E402
     mysql_database,  # noqa: F401
 )
 from storepipe_dagster_tests.spark import classic_spark, sail, spark  # noqa: E402, F401
+from storepipe_dagster_tests.workers import (  # noqa: E402
+    pytest_collection_modifyitems,  # noqa: F401
+    pytest_xdist_make_scheduler,  # noqa: F401
+)
 
 FAKESTORE = Path(__file__).parents[2] / "shared" / "data" / "fakestore"
 
