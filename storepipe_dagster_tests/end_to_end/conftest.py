@@ -1,6 +1,9 @@
 """Homes on each deployment, and the demo, made once for all tests that only look at it."""
 
+import json
+
 import pytest
+from filelock import FileLock
 
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.end_to_end.commands import Home
@@ -37,11 +40,16 @@ def shop_url():
 
 
 @pytest.fixture(scope="session")
-def clean(shop_url, tmp_path_factory):
-    """The tables of a run over these days that nothing disturbed, on a laptop."""
-    home = Home(tmp_path_factory.mktemp("clean"), shop_url)
-    home.run("2020-01-01", "2020-01-10")
-    return home.tables()
+def clean(shop_url, tmp_path_factory, worker_id):
+    """The tables of a run over these days that nothing disturbed, on a laptop; made once."""
+    own = tmp_path_factory.mktemp("clean")
+    tables = (own if worker_id == "master" else own.parent.parent) / "clean.json"
+    with FileLock(f"{tables}.lock"):
+        if not tables.exists():
+            home = Home(own, shop_url)
+            home.run("2020-01-01", "2020-01-10")
+            tables.write_text(json.dumps(home.tables()))
+    return json.loads(tables.read_text())
 
 
 @pytest.fixture(scope="session")
