@@ -7,12 +7,13 @@ made in ``cli``; here it is only handed over, line by line.
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
-from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -23,6 +24,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.turns import take_turn, wait_for_tables
 
 DEFINITIONS = "storepipe_dagster.definitions"
 PROCESS_TAG = "storepipe/process"
@@ -30,7 +32,8 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 OWN_ERROR = "storepipe_dagster."
 WARNING = 30
 NOT_RUN = "Dependencies for step"
-WAITING = "Waiting for Databricks run"
+LINK = "databricks_run"  # in ``resources.databricks``, which is slow to import
+CAPTURES = "raw"  # the group of what calls the API
 
 
 class SelectionError(UserError):
@@ -64,7 +67,7 @@ class Progress:
             self._up_for_retry(event)
         elif event.is_step_failure:
             self._failed(event)
-        elif event.is_engine_event and (event.message or "").startswith(WAITING):
+        elif event.is_engine_event and LINK in event.engine_event_data.metadata:
             self.tell(f"        {event.message}")
 
     def _materialized(self, event: dg.DagsterEvent) -> None:
@@ -125,8 +128,11 @@ def _cause(error: SerializableErrorInfo | None) -> str | None:
     return message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message
 
 
-def selected_assets(selection: str | None) -> list[dg.AssetKey]:
-    """The asset keys of a Dagster asset selection; of all assets if there is none."""
+def selected_assets(selection: str | None, *, offline: bool = False) -> list[dg.AssetKey]:
+    """The asset keys of a Dagster asset selection; of all assets if there is none.
+
+    Offline the captures are left out: nothing else calls the API.
+    """
     graph = defs.resolve_asset_graph()
     wanted: dg.AssetSelection = dg.AssetSelection.all()
     if selection is not None:
@@ -141,6 +147,12 @@ def selected_assets(selection: str | None) -> list[dg.AssetKey]:
     if not keys:
         known = ", ".join(sorted(key.to_user_string() for key in graph.materializable_asset_keys))
         raise SelectionError(f"{selection!r} selects none of the assets, which are: {known}.")
+    if offline:
+        keys = {key for key in keys if graph.get(key).group_name != CAPTURES}
+        if not keys:
+            raise SelectionError(
+                f"{selection!r} selects captures only, and --offline captures nothing."
+            )
     return sorted(keys)
 
 
@@ -152,9 +164,9 @@ def materialize(
 ) -> Progress:
     """Materialise assets for a closed range of days in one run; look at the problems it met."""
     close_abandoned_runs(instance)
+    wait_for_tables(instance, tell)
     everything = len(keys) == len(defs.resolve_asset_graph().materializable_asset_keys)
-    code = ReconstructableRepository.for_module(DEFINITIONS, "defs")
-    job = code.get_reconstructable_job("store_pipeline" if everything else IMPLICIT_ASSET_JOB_NAME)
+    job = _job("store_pipeline" if everything else IMPLICIT_ASSET_JOB_NAME)
     if len(days) == 1:
         tags = {PARTITION_NAME_TAG: days[0]}
     else:
@@ -163,9 +175,46 @@ def materialize(
         job_def=job.get_definition(),
         asset_selection=frozenset(keys),
         run_config=QUIET,
-        tags={**tags, PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"},
+        tags={**tags, **_process()},
         job_code_origin=job.get_python_origin(),
     )
+    return _execute(instance, job, run, tell)
+
+
+def run_op_job(
+    instance: dg.DagsterInstance,
+    name: str,
+    config: Mapping[str, Any],
+    tell: Callable[[str], None],
+) -> Progress:
+    """Run a job of ops, as the launchpad does; look at the problems it met."""
+    close_abandoned_runs(instance)
+    wait_for_tables(instance, tell)
+    job = _job(name)
+    run = instance.create_run_for_job(
+        job_def=job.get_definition(),
+        run_config={**QUIET, **config},
+        tags=_process(),
+        job_code_origin=job.get_python_origin(),
+    )
+    return _execute(instance, job, run, tell)
+
+
+def _job(name: str) -> ReconstructableJob:
+    return ReconstructableRepository.for_module(DEFINITIONS, "defs").get_reconstructable_job(name)
+
+
+def _process() -> dict[str, str]:
+    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+
+
+def _execute(
+    instance: dg.DagsterInstance,
+    job: ReconstructableJob,
+    run: dg.DagsterRun,
+    tell: Callable[[str], None],
+) -> Progress:
+    run = take_turn(instance, run, tell)
     plan = instance.get_execution_plan_snapshot(str(run.execution_plan_snapshot_id))
     progress = Progress(tell, len(plan.steps))
     instance.add_event_listener(run.run_id, progress.follow)

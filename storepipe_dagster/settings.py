@@ -22,6 +22,8 @@ PATH_CHARACTERS = frozenset(string.ascii_letters + string.digits + "/._-+=@,:!()
 RUNTIME_18_LTS = "18.x-scala2.13"  # Spark 4.1, Python 3.12
 STAGING = re.compile(r"dbfs:/[^/].*|/Volumes/[^/]+/[^/]+/[^/]+.*")
 PUBLIC_API = "https://fakestoreapi.com"
+CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
+SERVICE_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 MYSQL = ("mysql_host", "mysql_user", "mysql_password", "mysql_database")
 
 
@@ -66,7 +68,7 @@ class Settings(BaseSettings):
     databricks_cluster_id: str | None = None
     databricks_spark_version: str = RUNTIME_18_LTS
     databricks_node_type: str = "Standard_D4ds_v5"
-    databricks_workers: str = Field(default="0", pattern=r"^\d+(-\d+)?$")
+    databricks_workers: str = Field(default="0", pattern=r"^(0|[1-9]\d*)(-[1-9]\d*)?$")
     databricks_instance_pool_id: str | None = None
     databricks_policy_id: str | None = None
     databricks_single_user_name: str | None = None
@@ -128,17 +130,29 @@ class Settings(BaseSettings):
     @field_validator("databricks_staging")
     @classmethod
     def _staging_area(cls, path: str | None) -> str | None:
-        if path is not None and not STAGING.fullmatch(path):
+        if path is None:
+            return None
+        path = path.replace("dbfs:/Volumes/", "/Volumes/").rstrip("/")  # Databricks has both
+        if not STAGING.fullmatch(path):
             raise ValueError("is neither dbfs:/FOLDER nor /Volumes/CATALOG/SCHEMA/VOLUME")
-        return path and path.rstrip("/")
+        return path
+
+    @field_validator("databricks_workers")
+    @classmethod
+    def _number_or_range(cls, workers: str) -> str:
+        least, dash, most = workers.partition("-")
+        if dash and not int(least) < int(most):
+            raise ValueError("begins with the larger number")
+        return workers
 
     @model_validator(mode="after")
     def _one_login(self) -> "Settings":
-        both = self.databricks_token and self.databricks_client_id
-        if both and self.dagster_deployment == "databricks":
+        principal = self.databricks_client_id or self.databricks_client_secret
+        if self.databricks_token and principal and self.dagster_deployment == "databricks":
             raise SettingsError(
-                "DATABRICKS_TOKEN and DATABRICKS_CLIENT_ID are both set, and Databricks takes one "
-                "login only: unset one of them."
+                "DATABRICKS_TOKEN and a service principal (DATABRICKS_CLIENT_ID, "
+                "DATABRICKS_CLIENT_SECRET) are both set, and Databricks takes one login only: "
+                "unset one of them."
             )
         return self
 
@@ -146,6 +160,16 @@ class Settings(BaseSettings):
     def on_cluster(self) -> bool:
         """Whether this process runs on Databricks, as the far end of a step launcher."""
         return self.databricks_runtime_version is not None
+
+    @property
+    def cluster_secrets(self) -> list[str]:
+        """The variables with which a cluster opens the lake, and which it takes from its scope."""
+        if self.azure_storage_connection_string is None:
+            return [*SERVICE_PRINCIPAL]
+        text = self.azure_storage_connection_string.get_secret_value()
+        account = StorageAccount.from_connection_string(text)
+        opened = account.key or account.sas
+        return [CONNECTION_STRING] if opened else [CONNECTION_STRING, *SERVICE_PRINCIPAL]
 
     @property
     def dagster_home(self) -> Path:
@@ -188,9 +212,14 @@ def read_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
     if unset := settings.missing():
+        remedy = "set it in the environment or in .env (see .env.example)."
+        if settings.on_cluster:
+            remedy = (
+                "this cluster has it neither from the secret scope in DATABRICKS_SECRET_SCOPE, "
+                "which is set where Dagster runs, nor in its own environment."
+            )
         raise SettingsError(
-            f"DAGSTER_DEPLOYMENT={settings.dagster_deployment} needs {', '.join(unset)}: "
-            "set it in the environment or in .env (see .env.example)."
+            f"DAGSTER_DEPLOYMENT={settings.dagster_deployment} needs {', '.join(unset)}: {remedy}"
         )
     return settings
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from storepipe_dagster import settings as module
-from storepipe_dagster.settings import PUBLIC_API, Settings, SettingsError, read_settings
+from storepipe_dagster.settings import (
+    CONNECTION_STRING,
+    PUBLIC_API,
+    SERVICE_PRINCIPAL,
+    Settings,
+    SettingsError,
+    read_settings,
+)
 
 MYSQL = {
     "MYSQL_HOST": "db.example",
@@ -81,6 +88,7 @@ def test_nothing_needs_to_be_set(read, tmp_path):
         ("DATABRICKS_HOST", "adb.example/", "https://adb.example"),
         ("DATABRICKS_STAGING", "/Volumes/a/b/c", "/Volumes/a/b/c"),
         ("DATABRICKS_STAGING", "dbfs:/storepipe/", "dbfs:/storepipe"),
+        ("DATABRICKS_STAGING", "dbfs:/Volumes/a/b/c/d", "/Volumes/a/b/c/d"),
         ("DATABRICKS_SECRET_SCOPE", "storepipe", "storepipe"),
         ("DATABRICKS_VIEWERS", "users", "users"),
         ("DATABRICKS_SPARK_VERSION", "17.3.x-scala2.13", "17.3.x-scala2.13"),
@@ -262,15 +270,16 @@ def test_a_staging_area_that_is_none_is_refused(read, staging):
         read(DATABRICKS_STAGING=staging)
 
 
-@pytest.mark.parametrize("workers", ["many", "2-", "-2", "2..8"])
+@pytest.mark.parametrize("workers", ["many", "2-", "-2", "2..8", "00", "8-2"])
 def test_workers_that_are_neither_a_number_nor_a_range_are_refused(read, workers):
     with pytest.raises(SettingsError, match="DATABRICKS_WORKERS cannot be used"):
         read(DATABRICKS_WORKERS=workers)
 
 
-def test_two_logins_to_databricks_are_one_too_many(read):
+@pytest.mark.parametrize("second", ["DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"])
+def test_two_logins_to_databricks_are_one_too_many(read, second):
     with pytest.raises(SettingsError, match="are both set") as caught:
-        read(**DATABRICKS, DATABRICKS_CLIENT_ID="me", DATABRICKS_CLIENT_SECRET="hunter2")
+        read(**DATABRICKS, **{second: "hunter2"})
     assert "hunter2" not in str(caught.value)
 
 
@@ -282,8 +291,22 @@ def test_on_a_cluster_only_the_lake_is_needed(read):
         "AZURE_STORAGE_ACCOUNT_NAME": "lake",
     }
     assert read(**variables).on_cluster
-    with pytest.raises(SettingsError, match="needs AZURE_STORAGE_CONNECTION_STRING or"):
+    with pytest.raises(SettingsError, match=r"needs AZURE_STORAGE_CONNECTION_STRING or.*SCOPE"):
         read(**{**variables, "AZURE_STORAGE_ACCOUNT_NAME": ""})
+
+
+@pytest.mark.parametrize(
+    ("lake", "secrets"),
+    [
+        ("AccountName=a;AccountKey=aGk=", [CONNECTION_STRING]),
+        ("AccountName=a;SharedAccessSignature=sig=1", [CONNECTION_STRING]),
+        ("BlobEndpoint=https://a.blob.core.windows.net", [CONNECTION_STRING, *SERVICE_PRINCIPAL]),
+        ("", [*SERVICE_PRINCIPAL]),
+    ],
+    ids=["key", "signature", "place only", "name only"],
+)
+def test_a_cluster_is_given_what_opens_the_lake(read, lake, secrets):
+    assert read(AZURE_STORAGE_CONNECTION_STRING=lake).cluster_secrets == secrets
 
 
 def test_all_missing_variables_are_named_at_once(read):

@@ -13,9 +13,13 @@ import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config, oauth_service_principal, pat_auth
 from databricks.sdk.errors import (
+    DeadlineExceeded,
+    InternalError,
     InvalidParameterValue,
     NotFound,
     PermissionDenied,
+    TemporarilyUnavailable,
+    TooManyRequests,
     Unauthenticated,
 )
 from databricks.sdk.errors.base import DatabricksError
@@ -23,9 +27,8 @@ from databricks.sdk.service.compute import DataSecurityMode
 
 from storepipe_dagster.doctor import TroubleError
 from storepipe_dagster.doctor.http import ask
-from storepipe_dagster.resources.databricks.endings import UNREACHABLE
+from storepipe_dagster.resources.databricks.clients import VOLUMES
 from storepipe_dagster.resources.databricks.step_launcher import secret_key
-from storepipe_dagster.resources.databricks.volumes import VOLUMES
 from storepipe_dagster.settings import Settings
 
 # To connect, and for each answer. Importing takes about three of the doctor's seven seconds.
@@ -36,8 +39,19 @@ ENDPOINT = "token_endpoint"
 OK = 200
 OLDEST = (17, 3)  # the first runtime with Spark 4
 RUNTIME = re.compile(r"(\d+)\.(\d+|x)")
+# How the SDK's ValueError begins for a login that is refused; other ones are answers without sense.
+REFUSED = ("invalid_", "unauthorized", "access_denied", "validate:")
 UNREADABLE = "unable to parse response."  # then comes the whole answer
 LONGEST = 300
+AWAY = (
+    requests.ConnectionError,
+    requests.Timeout,
+    TimeoutError,
+    TemporarilyUnavailable,
+    TooManyRequests,
+    InternalError,
+    DeadlineExceeded,
+)
 SHARED = {
     DataSecurityMode.USER_ISOLATION,
     DataSecurityMode.DATA_SECURITY_MODE_STANDARD,
@@ -52,9 +66,6 @@ WITHOUT_VOLUMES = {
 DEDICATED = "Use a cluster in dedicated access mode (SINGLE_USER), or unset DATABRICKS_CLUSTER_ID."
 VOLUME_DEPTH = 5  # the parts of /Volumes/CATALOG/SCHEMA/VOLUME
 ABSENT_FILE = "storepipe-doctor-looks-for-this"
-# What ``resources.deployments`` has the launcher ask for; to import that takes another half second.
-CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
-SERVICE_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
 
 
 def check(settings: Settings) -> str:
@@ -112,9 +123,11 @@ def _log_in(settings: Settings, host: str) -> tuple[WorkspaceClient, str]:
         raise
     except (Unauthenticated, PermissionDenied) as error:
         said = _said(error, settings)
-    except (ValueError, NotImplementedError) as error:  # what the SDK raises for a refused secret
-        said = _said(error, settings) if str(error).startswith(("invalid_", "validate:")) else ""
-    raise TroubleError(f"{host} refuses our login{said and f' ({said})'}. Check {variables}.")
+    except (ValueError, NotImplementedError) as error:
+        if not str(error).startswith(REFUSED):
+            raise TroubleError(_no_workspace(host, "no access token")) from None
+        said = _said(error, settings)
+    raise TroubleError(f"{host} refuses our login ({said}). Check {variables}.")
 
 
 def _cluster(client: WorkspaceClient, settings: Settings, host: str) -> str:
@@ -221,8 +234,7 @@ def _secrets(client: WorkspaceClient, settings: Settings, host: str) -> str:
     scope = settings.databricks_secret_scope
     if scope is None:
         return ""
-    by_string = settings.azure_storage_connection_string
-    needed = map(secret_key, [CONNECTION_STRING] if by_string else SERVICE_PRINCIPAL)
+    needed = map(secret_key, settings.cluster_secrets)
     try:
         there = {secret.key for secret in client.secrets.list_secrets(scope)}
     except PermissionDenied:
@@ -245,7 +257,7 @@ def _told(settings: Settings, host: str) -> Iterator[None]:
     """Tell what no check has foreseen of an answer."""
     try:
         yield
-    except UNREACHABLE as error:
+    except AWAY as error:
         reason = error.__cause__ or error
         raise TroubleError(
             f"{host} cannot answer at present ({type(reason).__name__}). Try again later."

@@ -30,6 +30,7 @@ from azure.storage.blob import (
 )
 from azure.storage.blob import aio as blob_aio
 from deltalake.exceptions import DeltaError
+from py4j.protocol import Py4JError
 from pydantic import Field
 from pyspark.errors import PySparkException
 
@@ -66,7 +67,7 @@ SECRET_VARIABLES = (
     "AZURE_STORAGE_TOKEN",
 )
 # What fails when the account does, besides Azure's own clients.
-ENGINES = (OSError, DeltaError, PySparkException, duckdb.Error)
+ENGINES = (OSError, DeltaError, PySparkException, Py4JError, duckdb.Error)
 
 
 class AzureFiles(AzureBlobFileSystem):  # type: ignore[misc]

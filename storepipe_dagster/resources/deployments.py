@@ -18,12 +18,11 @@ from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.spark import ClusterSpark, InProcessSpark, RemoteSpark
 from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster.resources.store_api import StoreApi
-from storepipe_dagster.settings import Settings
+from storepipe_dagster.resources.webhook import Webhook
+from storepipe_dagster.settings import CONNECTION_STRING, Settings
 
 NOTHING = dg.ResourceDefinition.none_resource()
-CONNECTION_STRING, ACCOUNT = "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_NAME"
-# As which the cluster opens the lake if the account is known by name.
-SERVICE_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+ACCOUNT = "AZURE_STORAGE_ACCOUNT_NAME"
 
 
 def resources(settings: Settings) -> Mapping[str, Any]:
@@ -33,6 +32,7 @@ def resources(settings: Settings) -> Mapping[str, Any]:
     return {
         "store_api": StoreApi(base_url=settings.storepipe_api_url),
         "database": NOTHING if settings.on_cluster else database(settings),
+        "lake": storage,
         "lake_sql": LakeSql(lake=storage),
         "pyspark": pyspark,
         "step_launcher": step_launcher(settings),
@@ -40,6 +40,7 @@ def resources(settings: Settings) -> Mapping[str, Any]:
         "parquet": ParquetIOManager(lake=storage, pyspark=pyspark),
         "delta": DeltaIOManager(lake=storage, pyspark=pyspark),
         "pages": PageIOManager(lake=storage),
+        "webhook": webhook(settings),
     }
 
 
@@ -116,14 +117,20 @@ def step_launcher(settings: Settings) -> Any:
         ),
         env_variables=cluster_variables(settings),
         secret_scope=settings.databricks_secret_scope,
-        secrets=[CONNECTION_STRING]
-        if settings.azure_storage_connection_string
-        else [*SERVICE_PRINCIPAL],
-        viewers=settings.databricks_viewers.replace(",", " ").split(),
+        secrets=settings.cluster_secrets,
+        viewers=[name.strip() for name in settings.databricks_viewers.split(",") if name.strip()],
         timeout_seconds=settings.databricks_timeout_seconds,
         poll_seconds=settings.databricks_poll_seconds,
         max_retries=settings.databricks_max_retries,
         retry_seconds=settings.databricks_retry_seconds,
+    )
+
+
+def webhook(settings: Settings) -> Webhook:
+    """Where messages to people go; nowhere without STOREPIPE_WEBHOOK_URL."""
+    return Webhook(
+        url=_optional_secret("STOREPIPE_WEBHOOK_URL", settings.storepipe_webhook_url),
+        dagster_url=settings.storepipe_dagster_url,
     )
 
 

@@ -6,6 +6,7 @@ Everything else is as on Azure: the lake on Azurite, the database on MariaDB.
 import re
 import signal
 import time
+import zipfile
 from dataclasses import replace
 
 import dagster as dg
@@ -167,7 +168,7 @@ def test_nothing_secret_is_left_anywhere(databricks, everything):
     key = re.search("AccountKey=([^;]+)", extra["AZURE_STORAGE_CONNECTION_STRING"])[1]
     secrets = [key, extra["MYSQL_PASSWORD"], extra["DATABRICKS_TOKEN"]]
     written = [content.decode(errors="replace") for _, content in databricks.home.contents()]
-    requests = [str(run.request) for run in launched]
+    requests = [f"{run.request} {run.stdout} {run.stderr}" for run in launched]
     for secret in secrets:
         assert [
             text for text in [done.stdout, done.stderr, *written, *requests] if secret in text
@@ -247,21 +248,30 @@ def test_an_error_of_ours_comes_home_with_its_traceback_and_is_not_tried_again(
     assert "ended as TERMINATED, SUCCESS" in error
 
 
-def test_staged_files_of_a_failed_step_stay_and_hold_no_secret(databricks):
+@pytest.mark.parametrize("staging", ["dbfs:/staging", VOLUME])
+def test_staged_files_of_a_failed_step_stay_and_hold_no_secret(databricks, staging):
     databricks.workspace.scripted += [CLUSTER_DOES_NOT_START]
     before = databricks.staged()
-    done, _ = databricks.run(*A_DAY, *PRICES, DATABRICKS_MAX_RETRIES="0")
+    done, _ = databricks.run(
+        *A_DAY, *PRICES, DATABRICKS_MAX_RETRIES="0", DATABRICKS_STAGING=staging
+    )
     assert done.returncode == 1
-    kept = [name for name in databricks.staged() if name not in before]
-    assert {name.rsplit("/", 1)[1] for name in kept} == {
+    kept = [
+        databricks.workspace.folder / name for name in databricks.staged() if name not in before
+    ]
+    assert {path.name for path in kept} == {
         "code.zip",
         "config.pkl",
         "databricks_step_main.py",
         "step_run_ref.pkl",
+        "stdout",
+        "stderr",
     }
+    contents = [path.read_bytes() for path in kept if path.name != "code.zip"]
+    with zipfile.ZipFile(next(path for path in kept if path.name == "code.zip")) as code:
+        contents += [code.read(name) for name in code.namelist()]
     extra = databricks.home.extra
-    for name in kept:
-        content = (databricks.workspace.folder / name).read_bytes()
+    for content in contents:
         for variable in ("AZURE_STORAGE_CONNECTION_STRING", "MYSQL_PASSWORD", "DATABRICKS_TOKEN"):
             assert extra[variable].encode() not in content
         assert str(databricks.home.path).encode() not in content
@@ -276,6 +286,26 @@ def test_an_interrupted_run_cancels_its_databricks_run(databricks):
     process.communicate(timeout=SECONDS)
     assert process.returncode != 0
     assert run.result_state == "CANCELED"
+
+
+def test_an_interrupt_while_it_waits_launches_nothing_more(databricks):
+    before = set(databricks.workspace.runs)
+    databricks.workspace.scripted.append(CLUSTER_DOES_NOT_START)
+    home = databricks.using(DATABRICKS_RETRY_SECONDS="6")
+    process = home.start("run", *A_DAY, *PRICES)
+    for line in process.stderr:
+        if "starts again" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=SECONDS)
+    assert process.returncode != 0
+    assert len(databricks.launched_since(before)) == 1
+
+
+def test_viewers_whom_nobody_knows_are_told_and_the_run_goes_on(databricks):
+    done, _ = databricks.run(*A_DAY, *PRICES, DATABRICKS_VIEWERS="nobody-knows-them")
+    assert done.returncode == 0, done.stderr
+    assert "nobody-knows-them cannot see Databricks run" in done.stderr
 
 
 def test_a_network_that_is_away_for_a_while_fails_no_healthy_run(databricks):

@@ -27,6 +27,7 @@ def test_the_local_deployment_gives_every_resource(local):
     assert set(deployments.resources(local)) == {
         "store_api",
         "database",
+        "lake",
         "lake_sql",
         "pyspark",
         "step_launcher",
@@ -34,6 +35,7 @@ def test_the_local_deployment_gives_every_resource(local):
         "parquet",
         "delta",
         "pages",
+        "webhook",
     }
 
 
@@ -131,7 +133,7 @@ def databricks(azure, monkeypatch):
             "databricks_token": SecretStr("hunter2-token"),
             "databricks_staging": "/Volumes/main/storepipe/staging",
             "databricks_secret_scope": "storepipe",
-            "databricks_viewers": "users, ana@example.com",
+            "databricks_viewers": "Data Engineers, ana@example.com",
             "databricks_workers": "2-8",
         }
     )
@@ -144,7 +146,7 @@ def test_the_databricks_deployment_is_the_azure_one_with_a_step_launcher(databri
     launcher = given["step_launcher"]
     assert isinstance(launcher, StepLauncher)
     assert launcher.host == "https://adb.example"
-    assert launcher.viewers == ["users", "ana@example.com"]
+    assert launcher.viewers == ["Data Engineers", "ana@example.com"]
     assert launcher.new_cluster.workers == "2-8"
 
 
@@ -152,7 +154,7 @@ def test_the_login_is_named_by_its_variable_where_dagster_shows_it(databricks):
     launcher = deployments.resources(databricks)["step_launcher"]
     assert launcher.token == "DATABRICKS_TOKEN"
     assert "hunter2" not in repr(launcher)
-    assert launcher.process_config_and_initialize().login["token"] == "hunter2-token"
+    assert launcher.process_config_and_initialize().login["databricks_token"] == "hunter2-token"
 
 
 def test_the_lakes_secret_goes_to_the_cluster_by_its_scope_only(databricks):

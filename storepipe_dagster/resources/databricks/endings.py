@@ -5,18 +5,20 @@ Pure functions of what the Jobs API answers; see TerminationCode in its referenc
 
 import requests
 from databricks.sdk.errors import (
-    DeadlineExceeded,
-    InternalError,
+    BadRequest,
+    NotFound,
+    NotImplemented,  # noqa: A004
     PermissionDenied,
-    TemporarilyUnavailable,
-    TooManyRequests,
+    ResourceConflict,
     Unauthenticated,
 )
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.jobs import (
     Run,
     RunLifeCycleState,
+    RunLifecycleStateV2State,
     RunResultState,
+    RunTask,
     TerminationCodeCode,
 )
 
@@ -42,16 +44,17 @@ PASSING = {
     TerminationCodeCode.STORAGE_ACCESS_ERROR,
     TerminationCodeCode.WORKSPACE_RUN_LIMIT_EXCEEDED,
 }
-# What asking again gets over: nobody answers, or the workspace is busy or has a problem of its own.
-UNREACHABLE = (
-    requests.ConnectionError,
-    requests.Timeout,
-    TimeoutError,  # the SDK's own tries, for five minutes
-    TemporarilyUnavailable,
-    TooManyRequests,
-    InternalError,
-    DeadlineExceeded,
+# What asking again does not get over; all else is the network, the workspace or a proxy in between.
+REFUSALS = (
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    BadRequest,
+    ResourceConflict,
+    NotImplemented,
 )
+# The beginning of what the SDK's ValueError says of a login that is refused, not unreachable.
+REFUSED_LOGIN = ("invalid_", "unauthorized", "access_denied", "validate:")
 
 
 class DatabricksRunError(UserError):
@@ -66,9 +69,20 @@ class WorkspaceError(UserError):
     """The workspace refuses what the launcher asks of it."""
 
 
+def is_unreachable(error: Exception) -> bool:
+    """Whether a call failed in a way that asking again may get over."""
+    if isinstance(error, DatabricksError):
+        return not isinstance(error, REFUSALS)
+    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+        return not str(error).startswith(REFUSED_LOGIN)  # a new access token could not be had
+    return isinstance(error, (requests.RequestException, TimeoutError))
+
+
 def has_ended(run: Run) -> bool:
     """Whether nothing more will come of a run."""
-    return run.state is not None and run.state.life_cycle_state in ENDED
+    if run.state is not None:
+        return run.state.life_cycle_state in ENDED
+    return run.status is not None and run.status.state is RunLifecycleStateV2State.TERMINATED
 
 
 def succeeded(run: Run) -> bool:
@@ -76,7 +90,7 @@ def succeeded(run: Run) -> bool:
     return run.state is not None and run.state.result_state in SUCCESSFUL
 
 
-def code_of(run: Run) -> TerminationCodeCode | None:
+def code_of(run: Run | RunTask) -> TerminationCodeCode | None:
     """Why a run ended, where the workspace tells it."""
     details = run.status.termination_details if run.status else None
     return details.code if details else None
@@ -85,17 +99,20 @@ def code_of(run: Run) -> TerminationCodeCode | None:
 def passes(run: Run, *, silent: bool) -> bool:
     """Whether a run ended without our code's fault; ``silent``: its script did not get to its end.
 
+    The task tells more than the run, which is an INTERNAL_ERROR whatever its task failed at.
     Workspaces that tell no code tell by their states only.
     """
-    if run.state is None:
+    task = run.tasks[0] if run.tasks and run.tasks[0].state else run
+    state = task.state
+    if state is None:
         return False
-    if run.state.result_state is RunResultState.TIMEDOUT:
+    if RunResultState.TIMEDOUT in (state.result_state, run.state and run.state.result_state):
         return True
-    if code := code_of(run):
+    if code := code_of(task) or code_of(run):
         return code in PASSING
-    if run.state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR:
+    if task is run and state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR:
         return True
-    return silent and run.state.result_state is RunResultState.FAILED
+    return silent and state.result_state in (RunResultState.FAILED, None)
 
 
 def describe(run: Run) -> str:
@@ -110,19 +127,15 @@ def describe(run: Run) -> str:
     return f"{words}: {message}" if message else words
 
 
-def refused_login(host: str, error: Exception) -> WorkspaceError:
-    """What to do about a login that the workspace refuses."""
-    return WorkspaceError(
-        f"Databricks at {host} refuses our login: {error}. "
-        "Check DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET."
-    )
-
-
-def explain_refusal(error: DatabricksError, host: str, staging: str) -> WorkspaceError:
+def explain_refusal(error: Exception, host: str, staging: str) -> WorkspaceError:
     """What to do about a request that the workspace refuses."""
-    # A token that is wrong or has expired is 403 there, as a missing right is.
-    if isinstance(error, Unauthenticated) or "access token" in str(error):
-        return refused_login(host, error)
+    # A token that is wrong or has expired is 403 there, as a missing right is; of a secret that is
+    # refused, and of two logins at once, the SDK makes a ValueError.
+    if isinstance(error, (Unauthenticated, ValueError)) or "access token" in str(error):
+        return WorkspaceError(
+            f"Databricks at {host} refuses our login: {error}. "
+            "Check DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET."
+        )
     if "DBFS" in str(error):
         return WorkspaceError(
             f"Databricks at {host} has no DBFS to stage in ({error}). Set DATABRICKS_STAGING to a "

@@ -11,20 +11,24 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster._core.errors import raise_execution_interrupts
-from dagster._core.events import EngineEventData
+from dagster._core.events import DagsterEventBatchMetadata, EngineEventData
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._serdes import deserialize_value
+from dagster_shared.check import CheckError
 from dagster_shared.error import SerializableErrorInfo
+from dagster_shared.serdes.errors import DeserializationError
 from databricks.sdk.service.jobs import Run
 
 from storepipe_dagster.resources.databricks.endings import (
-    UNREACHABLE,
     DatabricksRunError,
     describe,
     has_ended,
+    is_unreachable,
+    succeeded,
 )
 
 LINK = "databricks_run"
@@ -33,6 +37,8 @@ LAST = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_UP_FOR_RETRY,
 }
+LATE_READS = 5
+UNREADABLE = (pickle.UnpicklingError, OSError, EOFError, zlib.error, ValueError)
 
 
 class Following:
@@ -51,13 +57,26 @@ class Following:
         self._context, self._id = context, databricks_run
         self._ask, self._read = ask, read
         self._seen = 0
+        self._held: list[dg.EventLogEntry] = []
 
     def events(self, poll_seconds: float, most_seconds: float) -> Iterator[dg.DagsterEvent]:
-        """The events of the step, as they come; raises ``DatabricksRunError`` at the time limit."""
+        """The events of the step, as they come; raises ``DatabricksRunError`` at the time limit.
+
+        How the step ended is told last, when all is known of the run; once it is known, nothing
+        that happens to the run changes it.
+        """
+        try:
+            yield from self._until_the_end(poll_seconds, most_seconds)
+        except Exception as error:
+            if not self._held:
+                raise
+            self._context.log.warning("The step had come to its end before this: %s", error)
+        yield from self._hand_over(self._held)
+
+    def _until_the_end(self, poll_seconds: float, most_seconds: float) -> Iterator[dg.DagsterEvent]:
         deadline = time.monotonic() + most_seconds
-        failures: list[dg.EventLogEntry] = []
-        reachable = True
-        while not has_ended(self.run):
+        reachable, late_reads = True, LATE_READS
+        while not has_ended(self.run) or (succeeded(self.run) and not self._held and late_reads):
             page = self.run.run_page_url
             if time.monotonic() > deadline:
                 raise DatabricksRunError(
@@ -70,7 +89,9 @@ class Following:
                 try:
                     run = self._ask(self._id)
                     entries = self._new_entries()
-                except UNREACHABLE as error:
+                except Exception as error:
+                    if not is_unreachable(error):
+                        raise
                     if reachable:
                         self._context.log.warning(
                             "Databricks cannot be asked about run %s, which goes on meanwhile: %s",
@@ -80,16 +101,10 @@ class Following:
                     reachable = False
                     continue
             self.run, reachable = run, True
+            late_reads -= has_ended(run)
             if run.run_page_url and not page:
                 yield self._waiting()
-            for entry in entries:
-                # Errors wait for what Databricks has to say about the run.
-                if failures or self._is_failure(entry):
-                    failures.append(entry)
-                else:
-                    yield from self._hand_over(entry)
-        for entry in failures:
-            yield from self._hand_over(entry)
+            yield from self._hand_over(self._before_the_last(entries))
 
     def _new_entries(self) -> Sequence[dg.EventLogEntry]:
         entries = read_events(self._read())[self._seen :]
@@ -103,36 +118,45 @@ class Following:
             self._context, message, EngineEventData(metadata={LINK: link})
         )
 
-    def _is_failure(self, entry: dg.EventLogEntry) -> bool:
-        event = entry.dagster_event
-        return event is not None and event.event_type == dg.DagsterEventType.STEP_FAILURE
+    def _before_the_last(self, entries: Sequence[dg.EventLogEntry]) -> list[dg.EventLogEntry]:
+        """What can be handed over now; from the end of the step on all is held."""
+        now = []
+        for entry in entries:
+            if self._held or (entry.dagster_event and entry.dagster_event.event_type in LAST):
+                self._held.append(entry)
+            else:
+                now.append(entry)
+        return now
 
-    def _hand_over(self, entry: dg.EventLogEntry) -> Iterator[dg.DagsterEvent]:
-        event = entry.dagster_event
-        if event is not None:
-            event = self._with_link(event)
-            entry = entry._replace(dagster_event=event)
-            if event.event_type in LAST:
-                self.last = event.event_type
-        self._context.instance.handle_new_event(entry)
-        if event is not None:
-            yield event
+    def _hand_over(self, entries: Sequence[dg.EventLogEntry]) -> Iterator[dg.DagsterEvent]:
+        """Store the events of the far end here, in one batch: a range of days has thousands."""
+        batch = str(uuid4())
+        linked = [self._with_link(entry) for entry in entries]
+        for number, entry in enumerate(linked, 1):
+            self._context.instance.handle_new_event(
+                entry, batch_metadata=DagsterEventBatchMetadata(batch, number == len(linked))
+            )
+        for event in (entry.dagster_event for entry in linked):
+            if event is not None:
+                self.last = event.event_type if event.event_type in LAST else self.last
+                yield event
 
-    def _with_link(self, event: dg.DagsterEvent) -> dg.DagsterEvent:
+    def _with_link(self, entry: dg.EventLogEntry) -> dg.EventLogEntry:
+        event = entry.dagster_event
+        if event is None:
+            return entry
         data: Any = event.event_specific_data
         if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
             told = data.materialization
             page = dg.MetadataValue.url(str(self.run.run_page_url))
-            linked = told.with_metadata({**told.metadata, LINK: page})
-            return event._replace(event_specific_data=data._replace(materialization=linked))
-        if event.event_type == dg.DagsterEventType.STEP_FAILURE and data.error:
+            data = data._replace(materialization=told.with_metadata({**told.metadata, LINK: page}))
+        elif event.event_type == dg.DagsterEventType.STEP_FAILURE and data.error:
             words = (
                 f"\nDatabricks run {self._id} ended as {describe(self.run)}\n"
                 f"Run page: {self.run.run_page_url}\n"
             )
-            error = _with_words(data.error, words)
-            return event._replace(event_specific_data=data._replace(error=error))
-        return event
+            data = data._replace(error=_with_words(data.error, words))
+        return entry._replace(dagster_event=event._replace(event_specific_data=data))
 
 
 def read_events(content: bytes) -> Sequence[dg.EventLogEntry]:
@@ -141,9 +165,9 @@ def read_events(content: bytes) -> Sequence[dg.EventLogEntry]:
         return []
     try:
         text = _TextUnpickler(io.BytesIO(gzip.decompress(content))).load()
-    except (pickle.UnpicklingError, OSError, EOFError, zlib.error):
+        entries = deserialize_value(text, list)
+    except (*UNREADABLE, CheckError, DeserializationError):
         return []
-    entries = deserialize_value(text, list)
     return [entry for entry in entries if isinstance(entry, dg.EventLogEntry)]
 
 

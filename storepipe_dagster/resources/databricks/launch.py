@@ -11,12 +11,14 @@ import pickle
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
+import tenacity
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.definitions.step_launcher import StepRunRef
+from dagster._core.errors import raise_execution_interrupts
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.external_step import (
     PICKLED_EVENTS_FILE_NAME,
@@ -29,25 +31,29 @@ from dagster_databricks.databricks_pyspark_step_launcher import (
     PICKLED_CONFIG_FILE_NAME,
     DatabricksPySparkStepLauncher,
 )
+from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound
-from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.iam import AccessControlRequest, PermissionLevel
 from databricks.sdk.service.jobs import Run
 
 from storepipe_dagster.resources.databricks import shipped
+from storepipe_dagster.resources.databricks.clients import (
+    VOLUMES,
+    ImpatientClient,
+    VolumesClient,
+)
 from storepipe_dagster.resources.databricks.endings import (
-    UNREACHABLE,
     DatabricksRunError,
     describe,
     has_ended,
+    is_unreachable,
     passes,
     succeeded,
 )
 from storepipe_dagster.resources.databricks.following import Following
-from storepipe_dagster.resources.databricks.volumes import VOLUMES, VolumesClient
 
 CODE = ModuleCodePointer("storepipe_dagster.definitions", "defs")
-TROUBLE = (DatabricksError, *UNREACHABLE)
+SUBMIT_TRIES = 3
 TRACE_LENGTH = 8000
 BOILERPLATE = ("Running dagster job", "Exporting ")  # what the script prints of itself
 
@@ -59,11 +65,8 @@ class Launch(DatabricksPySparkStepLauncher):
         self, login: dict[str, Any], staging: str, viewers: Sequence[str], **options: Any
     ) -> None:
         """Stage in ``staging``, dbfs:/… or /Volumes/…; let ``viewers`` look at the run."""
-        oauth = {name: login[f"oauth_{name}"] for name in ("client_id", "client_secret")}
         super().__init__(
-            databricks_host=login["host"],
-            databricks_token=login["token"],
-            oauth_credentials={name: value for name, value in oauth.items() if value},
+            **login,
             local_dagster_job_package_path=str(shipped.PACKAGE.parent),
             staging_prefix=staging.removeprefix("dbfs:"),
             permissions={},
@@ -73,11 +76,11 @@ class Launch(DatabricksPySparkStepLauncher):
         )
         self.viewers = viewers
         self.in_volume = staging.startswith(VOLUMES)
-        if self.in_volume:
-            self.databricks_runner._client = VolumesClient(**login)  # noqa: SLF001
+        client = VolumesClient if self.in_volume else ImpatientClient
+        self.databricks_runner._client = client(self.databricks_runner.client)  # noqa: SLF001
 
     @property
-    def workspace(self) -> Any:
+    def workspace(self) -> WorkspaceClient:
         """The SDK's client of the workspace."""
         return self.databricks_runner.client.workspace_client
 
@@ -89,19 +92,18 @@ class Launch(DatabricksPySparkStepLauncher):
         """
         run_id, step_key = step_context.run_id, step_context.step.key
         reference = step_context_to_step_run_ref(step_context, self.local_dagster_job_package_path)
-        self._upload_artifacts(step_context.log, reference, run_id, step_key)
-        task = self._get_databricks_task(run_id, step_key)
-        request = {**self.run_config, "libraries": self._libraries()}
-        databricks_run = self.databricks_runner.submit_run(request, task)
+        with raise_execution_interrupts():
+            self.workspace.config.authenticate()
+            self._upload_artifacts(step_context.log, reference, run_id, step_key)
+            libraries = self._libraries()
+        # An interrupt waits until it is known what to cancel.
+        databricks_run = self._submit({**self.run_config, "libraries": libraries}, run_id, step_key)
+        events = f"{step_context.previous_attempt_count}_{PICKLED_EVENTS_FILE_NAME}"
         following = Following(
             step_context,
             databricks_run,
             self.workspace.jobs.get_run,
-            lambda: self._staged(
-                run_id,
-                step_key,
-                f"{step_context.previous_attempt_count}_{PICKLED_EVENTS_FILE_NAME}",
-            ),
+            lambda: self._staged(run_id, step_key, events),
         )
         runner = self.databricks_runner
         try:
@@ -112,7 +114,7 @@ class Launch(DatabricksPySparkStepLauncher):
                 self._cancel(step_context.log, databricks_run)
             self.log_compute_logs(step_context.log, run_id, step_key)
         if following.last is None:
-            raise self._failure(following.run, run_id, step_key)
+            raise self._failure(step_context.log, following.run, run_id, step_key)
         if not succeeded(following.run):
             step_context.log.warning(
                 "The step had come to its end when Databricks run %s ended as %s. Run page: %s",
@@ -123,13 +125,30 @@ class Launch(DatabricksPySparkStepLauncher):
         if following.last == dg.DagsterEventType.STEP_SUCCESS:
             self._remove_staged(step_context.log, run_id, step_key)
 
-    def _failure(self, run: Run, run_id: str, step_key: str) -> DatabricksRunError:
+    def _submit(self, request: dict[str, Any], run_id: str, step_key: str) -> int:
+        """Start the run. Where the answer is lost, asking again finds what was started."""
+        task = self._get_databricks_task(run_id, step_key)
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception(
+                lambda error: is_unreachable(cast("Exception", error))
+            ),
+            stop=tenacity.stop_after_attempt(SUBMIT_TRIES),
+            reraise=True,
+        ):
+            with attempt:
+                databricks_run = self.databricks_runner.submit_run(request, task)
+        return databricks_run
+
+    def _failure(
+        self, log: DagsterLogManager, run: Run, run_id: str, step_key: str
+    ) -> DatabricksRunError:
         """The error for a run that ended before its step did, with the traceback from there."""
-        said = self._staged(run_id, step_key, "stderr").decode(errors="replace").strip()
-        trace = said
-        with contextlib.suppress(*TROUBLE):
-            task = run.tasks[0].run_id if run.tasks else run.run_id
-            output = self.workspace.jobs.get_run_output(task)
+        said = trace = ""
+        with _told(log, "What the script wrote cannot be read"):
+            said = trace = self._staged(run_id, step_key, "stderr").decode(errors="replace").strip()
+        with _told(log, "The output of the run cannot be read"):
+            task = (run.tasks and run.tasks[0].run_id) or run.run_id
+            output = self.workspace.jobs.get_run_output(cast("int", task))
             trace = output.error_trace or said or output.error or ""
         there = f"\nWhat it told there:\n{trace[-TRACE_LENGTH:]}" if trace else ""
         return DatabricksRunError(
@@ -139,10 +158,8 @@ class Launch(DatabricksPySparkStepLauncher):
         )
 
     def _cancel(self, log: DagsterLogManager, databricks_run: int) -> None:
-        try:
+        with _told(log, f"Databricks run {databricks_run} could not be cancelled"):
             self.workspace.jobs.cancel_run(databricks_run)
-        except TROUBLE as error:
-            log.warning("Databricks run %s could not be cancelled: %s", databricks_run, error)
 
     def _let_people_see(self, log: DagsterLogManager, databricks_run: int) -> None:
         """Let others than its owner look at the run; where that fails, the run goes on."""
@@ -154,24 +171,18 @@ class Launch(DatabricksPySparkStepLauncher):
             else AccessControlRequest(group_name=name, permission_level=PermissionLevel.CAN_VIEW)
             for name in self.viewers
         ]
-        try:
+        who = ", ".join(self.viewers)
+        with _told(log, f"{who} cannot see Databricks run {databricks_run} (DATABRICKS_VIEWERS)"):
             job = self.workspace.jobs.get_run(databricks_run).job_id
             self.workspace.permissions.update("jobs", str(job), access_control_list=rights)
-        except TROUBLE as error:
-            log.warning(
-                "%s cannot see Databricks run %s: %s Check DATABRICKS_VIEWERS.",
-                ", ".join(self.viewers),
-                databricks_run,
-                error,
-            )
 
     def log_compute_logs(self, log: DagsterLogManager, run_id: str, step_key: str) -> None:
         """Add what the script printed there to what the step printed here."""
-        del log
         for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
-            text = self._staged(run_id, step_key, name).decode(errors="replace")
-            lines = [line for line in text.splitlines(True) if not line.startswith(BOILERPLATE)]
-            stream.writelines(lines)
+            with _told(log, f"The {name} of the script cannot be read"):
+                text = self._staged(run_id, step_key, name).decode(errors="replace")
+                lines = text.splitlines(keepends=True)
+                stream.writelines(line for line in lines if not line.startswith(BOILERPLATE))
 
     def _staged(self, run_id: str, step_key: str, name: str) -> bytes:
         """A file that the script writes; empty as long as it is not there."""
@@ -196,6 +207,9 @@ class Launch(DatabricksPySparkStepLauncher):
             CODE_ZIP_NAME: shipped.code_zip(),
             PICKLED_STEP_RUN_REF_FILE_NAME: pickle.dumps(reference),
             PICKLED_CONFIG_FILE_NAME: pickle.dumps(self.create_remote_config()),
+            # Not those of an earlier attempt, should this one not get to write its own.
+            "stdout": b"",
+            "stderr": b"",
         }
         folder = self._dbfs_path(run_id, step_key, "").rstrip("/")
         log.debug("Staging in %s: %s", folder, ", ".join(staged))
@@ -227,13 +241,11 @@ class Launch(DatabricksPySparkStepLauncher):
         """Remove the folder of the step, and that of the run if nothing else is in it."""
         folder = self._dbfs_path(run_id, step_key, "").rstrip("/")
         files = self.workspace.dbfs  # which serves volumes as well
-        try:
+        with _told(log, f"Staged files stay in {folder}"):
             files.delete(folder, recursive=True)
             parent = folder.rpartition("/")[0]
             if not any(files.list(parent)):
                 files.delete(parent, recursive=True)
-        except TROUBLE as error:
-            log.warning("Staged files stay in %s: %s", folder, error)
 
     def _dbfs_path(self, run_id: str, step_key: str, filename: str) -> str:
         path: str = super()._dbfs_path(run_id, step_key, filename)
@@ -242,3 +254,12 @@ class Launch(DatabricksPySparkStepLauncher):
     def _internal_dbfs_path(self, run_id: str, step_key: str, filename: str) -> str:
         path: str = super()._internal_dbfs_path(run_id, step_key, filename)
         return path.removeprefix("/dbfs/") if self.in_volume else path
+
+
+@contextlib.contextmanager
+def _told(log: DagsterLogManager, trouble: str) -> Iterator[None]:
+    """Tell what goes wrong and go on: it is not what the step depends on."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  # whatever it is, the step has its own end
+        log.warning("%s: %s", trouble, error)

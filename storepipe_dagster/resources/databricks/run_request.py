@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-NAME_LENGTH, TAG_LENGTH = 200, 255
+NAME_LENGTH, TAG_LENGTH = 4000, 255
 SINGLE_NODE = {
     "spark_conf": {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"},
     "custom_tags": {"ResourceClass": "SingleNode"},
@@ -73,4 +73,4 @@ def _cut(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -14,7 +14,6 @@ import storepipe_dagster
 
 PACKAGE = Path(storepipe_dagster.__file__).parent
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same code makes the same zip
-NOT_SHIPPED = {"__pycache__"}
 
 
 def code_zip() -> bytes:
@@ -23,10 +22,14 @@ def code_zip() -> bytes:
     with zipfile.ZipFile(archive, "w") as zipped:
         for path in sorted(PACKAGE.rglob("*")):
             inside = path.relative_to(PACKAGE.parent)
-            if path.is_file() and not NOT_SHIPPED & set(inside.parts):
+            if path.is_file() and not any(map(_is_no_code, inside.parts)):
                 entry = zipfile.ZipInfo(inside.as_posix(), EPOCH)
                 zipped.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive.getvalue()
+
+
+def _is_no_code(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
 
 
 def requirements() -> str:

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import requests
 from dagster._core.definitions.step_launcher import StepLauncher
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster_shared.utils.warnings import SupersessionWarning
 from databricks.sdk.errors.base import DatabricksError
 
 from storepipe_dagster.resources.databricks.endings import (
-    UNREACHABLE,
     DatabricksRunError,
     explain_refusal,
-    refused_login,
+    is_unreachable,
 )
 from storepipe_dagster.resources.databricks.run_request import NewCluster, run_request
 
@@ -57,60 +57,58 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
 
         Raises ``WorkspaceError``, ``DatabricksRunError``, and ``RetryRequested`` from one of these.
         """
-        from storepipe_dagster.resources.databricks.launch import Launch  # noqa: PLC0415  # slow
-
         attempt = step_context.previous_attempt_count
-        tags = launch_tags(step_context)
         try:
-            launch = Launch(
-                login=self.login,
-                staging=self.staging,
-                viewers=self.viewers,
-                run_config=run_request(
-                    self.cluster_id or self.new_cluster,
-                    tags,
-                    f"{step_context.run_id} {step_context.step.key} {attempt}",
-                    self.timeout_seconds,
-                ),
-                env_variables=self.env_variables,
-                secrets_to_env_variables=[
-                    {"name": name, "key": secret_key(name), "scope": self.secret_scope}
-                    for name in self.secrets
-                    if self.secret_scope
-                ],
-                poll_interval_sec=self.poll_seconds,
-                max_completion_wait_time_seconds=self.timeout_seconds + GRACE_SECONDS,
-            )
-            self._log_in(launch)
+            launch = self._launch(step_context, attempt)
+        except ValueError as error:
+            raise explain_refusal(error, self.host, self.staging) from None
+        try:
             yield from launch.launch_step(step_context)
-        except UNREACHABLE as error:
-            failure = DatabricksRunError(
-                f"Databricks at {self.host} cannot be reached: {error}. Check DATABRICKS_HOST.",
-                passing=True,
-            )
-            raise self._again(attempt) from failure
         except DatabricksRunError as failure:
             if not failure.passing:
                 raise
             raise self._again(attempt) from failure
-        except DatabricksError as error:
-            raise explain_refusal(error, self.host, self.staging) from None
+        except (DatabricksError, requests.RequestException, TimeoutError, ValueError) as error:
+            if not is_unreachable(error):
+                raise explain_refusal(error, self.host, self.staging) from None
+            away = DatabricksRunError(
+                f"Databricks at {self.host} cannot be reached: {error}. Check DATABRICKS_HOST.",
+                passing=True,
+            )
+            raise self._again(attempt) from away
+
+    def _launch(self, step_context: StepExecutionContext, attempt: int) -> "Launch":
+        from storepipe_dagster.resources.databricks.launch import Launch  # noqa: PLC0415  # slow
+
+        return Launch(
+            login=self.login,
+            staging=self.staging,
+            viewers=self.viewers,
+            run_config=run_request(
+                self.cluster_id or self.new_cluster,
+                launch_tags(step_context),
+                f"{step_context.run_id} {step_context.step.key} {attempt}",
+                self.timeout_seconds,
+            ),
+            env_variables=self.env_variables,
+            secrets_to_env_variables=[
+                {"name": name, "key": secret_key(name), "scope": self.secret_scope}
+                for name in self.secrets
+                if self.secret_scope
+            ],
+            poll_interval_sec=self.poll_seconds,
+            max_completion_wait_time_seconds=self.timeout_seconds + GRACE_SECONDS,
+        )
 
     @property
     def login(self) -> dict[str, Any]:
-        """Where the workspace is and who we are, as dagster-databricks' client takes it."""
+        """Where the workspace is and who we are, as dagster-databricks' launcher takes it."""
+        principal = {"client_id": self.client_id, "client_secret": self.client_secret}
         return {
-            "host": self.host,
-            "token": self.token,
-            "oauth_client_id": self.client_id,
-            "oauth_client_secret": self.client_secret,
+            "databricks_host": self.host,
+            "databricks_token": self.token,
+            "oauth_credentials": principal if self.client_id else {},
         }
-
-    def _log_in(self, launch: "Launch") -> None:
-        try:
-            launch.workspace.config.authenticate()
-        except ValueError as error:  # all that the SDK says of a secret that is refused
-            raise refused_login(self.host, error) from None
 
     def _again(self, attempt: int) -> dg.RetryRequested:
         wait = self.retry_seconds * 2**attempt

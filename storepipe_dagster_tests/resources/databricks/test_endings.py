@@ -14,10 +14,18 @@ from storepipe_dagster.resources.databricks.endings import (
 )
 
 
-def run(life_cycle="TERMINATED", result=None, code=None, message=""):
+def part(life_cycle="TERMINATED", result=None, code=None, message=""):
     status = {"state": "TERMINATED", "termination_details": {"code": code}} if code else None
     state = {"life_cycle_state": life_cycle, "result_state": result, "state_message": message}
-    return Run.from_dict({"run_id": 7, "state": state, **({"status": status} if status else {})})
+    return {"run_id": 7, "state": state, **({"status": status} if status else {})}
+
+
+def run(*words):
+    return Run.from_dict(part(*words))
+
+
+def run_with_task(life_cycle, result, code=None, *, task):
+    return Run.from_dict({**part(life_cycle, result, code), "tasks": [{"task_key": "t", **task}]})
 
 
 @pytest.mark.parametrize("state", ["TERMINATED", "INTERNAL_ERROR", "SKIPPED"])
@@ -38,12 +46,12 @@ def test_a_run_of_which_nothing_is_known_has_not_ended():
 
 @pytest.mark.parametrize("result", ["SUCCESS", "SUCCESS_WITH_FAILURES"])
 def test_these_runs_succeeded(result):
-    assert succeeded(run(result=result))
+    assert succeeded(run("TERMINATED", result))
 
 
 @pytest.mark.parametrize("result", ["FAILED", "CANCELED", "TIMEDOUT", "EXCLUDED", None])
 def test_these_runs_did_not(result):
-    assert not succeeded(run(result=result))
+    assert not succeeded(run("TERMINATED", result))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +69,7 @@ def test_these_runs_did_not(result):
     ],
 )
 def test_what_the_platform_failed_at_passes(code):
-    assert passes(run(result="FAILED", code=code), silent=False)
+    assert passes(run("TERMINATED", "FAILED", code), silent=False)
 
 
 @pytest.mark.parametrize(
@@ -81,23 +89,43 @@ def test_what_is_our_fault_or_a_persons_wish_does_not_pass(code):
 
 
 def test_a_run_that_took_too_long_is_worth_another_try():
-    assert passes(run(result="TIMEDOUT", code="CANCELED"), silent=True)
+    assert passes(run("TERMINATED", "TIMEDOUT", "CANCELED"), silent=True)
 
 
 def test_without_a_code_the_states_tell():
     assert passes(run("INTERNAL_ERROR"), silent=False)
-    assert not passes(run(result="CANCELED"), silent=True)
+    assert not passes(run("TERMINATED", "CANCELED"), silent=True)
 
 
 def test_without_a_code_a_script_that_said_nothing_was_killed_and_one_that_did_failed():
-    assert passes(run(result="FAILED"), silent=True)
-    assert not passes(run(result="FAILED"), silent=False)
+    assert passes(run("TERMINATED", "FAILED"), silent=True)
+    assert not passes(run("TERMINATED", "FAILED"), silent=False)
+
+
+def test_the_task_tells_more_than_the_run():
+    failed = part("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR")
+    lost = part("INTERNAL_ERROR", "FAILED", "CLUSTER_ERROR")
+    assert not passes(run_with_task("INTERNAL_ERROR", "FAILED", task=failed), silent=True)
+    assert passes(
+        run_with_task("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", task=lost), silent=False
+    )
+
+
+def test_a_task_that_failed_without_a_code_is_not_a_fault_of_the_platform():
+    failed = part("TERMINATED", "FAILED")
+    assert not passes(run_with_task("INTERNAL_ERROR", "FAILED", task=failed), silent=False)
+    assert passes(run_with_task("INTERNAL_ERROR", "FAILED", task=failed), silent=True)
+
+
+def test_a_workspace_that_tells_the_new_states_only_is_understood():
+    assert has_ended(Run.from_dict({"run_id": 7, "status": {"state": "TERMINATED"}}))
+    assert not has_ended(Run.from_dict({"run_id": 7, "status": {"state": "RUNNING"}}))
 
 
 def test_an_ending_is_told_in_one_line():
     told = describe(run("TERMINATED", "FAILED", "CLUSTER_ERROR", "Spot instances were evicted.\n"))
     assert told == "TERMINATED, FAILED, CLUSTER_ERROR: Spot instances were evicted."
-    assert describe(run("INTERNAL_ERROR", code="INTERNAL_ERROR")) == "INTERNAL_ERROR"
+    assert describe(run("INTERNAL_ERROR", None, "INTERNAL_ERROR")) == "INTERNAL_ERROR"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +134,7 @@ def test_an_ending_is_told_in_one_line():
         (Unauthenticated("Invalid access token."), "Check DATABRICKS_TOKEN"),
         (PermissionDenied("Public DBFS root is disabled."), "Set DATABRICKS_STAGING to a folder"),
         (PermissionDenied("No right to restart."), "Give this user or service principal the right"),
+        (ValueError("invalid_client: no"), "DATABRICKS_CLIENT_SECRET"),
         (DatabricksError("Cluster 7 does not exist"), "refuses: Cluster 7 does not exist"),
     ],
 )

@@ -1,6 +1,7 @@
 """Tests of `storepipe_dagster.resources.databricks.following`."""
 
 import gzip
+import itertools
 import os
 import pickle
 
@@ -11,6 +12,8 @@ from dagster._core.events import StepMaterializationData
 from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData
 from dagster._serdes import serialize_value
 from dagster_shared.error import SerializableErrorInfo
+from databricks.sdk.errors import InternalError, NotFound, PermissionDenied, TooManyRequests
+from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.jobs import Run
 
 from storepipe_dagster.resources.databricks import following as module
@@ -31,9 +34,10 @@ class Log:
 
 class Instance:
     def __init__(self):
-        self.events = []
+        self.events, self.batches = [], []
 
-    def handle_new_event(self, entry):
+    def handle_new_event(self, entry, batch_metadata):
+        self.batches.append((batch_metadata.id, batch_metadata.is_end))
         self.events.append(entry)
 
 
@@ -64,6 +68,7 @@ def run(state, result=None, message=""):
 
 RUNNING, DONE = run("RUNNING"), run("TERMINATED", "SUCCESS")
 START = entry(TYPES.STEP_START)
+FAILURE = entry(TYPES.STEP_FAILURE, StepFailureData(None, None))
 SUCCESS = entry(TYPES.STEP_SUCCESS, StepSuccessData(duration_ms=1.0))
 
 
@@ -93,7 +98,8 @@ def test_events_are_handed_over_once_and_in_order(monkeypatch):
 
 
 def test_a_run_that_tells_no_end_of_its_step_has_none(monkeypatch):
-    following, _, _ = follow([RUNNING, DONE], [b"", file_of(START)], monkeypatch)
+    answers, files = itertools.repeat(DONE), itertools.repeat(file_of(START))
+    following, _, _ = follow(answers, files, monkeypatch)
     assert following.last is None
 
 
@@ -129,15 +135,76 @@ def test_the_last_events_are_waited_for_though_the_run_has_ended(monkeypatch):
     assert following.last == TYPES.STEP_SUCCESS
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        requests.exceptions.ChunkedEncodingError("cut in mid-body"),
+        requests.exceptions.JSONDecodeError("a page for people", "", 0),
+        TimeoutError("the SDK has given up"),
+        DatabricksError("502 Bad Gateway"),
+        TooManyRequests("slow down"),
+        InternalError("a problem of ours"),
+        ValueError("b'no access token today'"),
+    ],
+    ids=lambda trouble: type(trouble).__name__,
+)
+def test_no_trouble_of_the_way_there_ends_a_healthy_run(monkeypatch, trouble):
+    files = [b"", file_of(START, SUCCESS)]
+    following, _, _ = follow([RUNNING, trouble, DONE], files, monkeypatch)
+    assert following.last == TYPES.STEP_SUCCESS
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [PermissionDenied("Invalid access token."), ValueError("invalid_client: no"), NotFound("gone")],
+    ids=lambda refusal: type(refusal).__name__,
+)
+def test_a_refusal_is_no_trouble_of_the_way(monkeypatch, refusal):
+    with pytest.raises(type(refusal)):
+        follow([RUNNING, refusal], [b""], monkeypatch)
+
+
+def test_events_of_one_look_are_stored_in_one_batch(monkeypatch):
+    _, context, _ = follow([DONE], [file_of(START, START, START, SUCCESS)], monkeypatch)
+    first, second, third, last = context.instance.batches
+    assert first[0] == second[0] == third[0] != last[0]
+    assert [end for _, end in context.instance.batches] == [False, False, True, True]
+
+
+def test_the_end_of_the_step_is_told_when_its_run_has_ended(monkeypatch):
+    files = [file_of(START, SUCCESS)] * 2
+    monkeypatch.setattr(module.dg.DagsterEvent, "engine_event", engine_event)
+    answers, read = iter([RUNNING, DONE]), iter(files)
+    following = Following(Context(), 3, lambda _: next(answers), lambda: next(read))
+    told = [(event.event_type, following.run) for event in following.events(0.0, 60)]
+    assert told == [
+        (TYPES.ENGINE_EVENT, RUNNING),
+        (TYPES.STEP_START, RUNNING),
+        (TYPES.STEP_SUCCESS, DONE),
+    ]
+
+
+@pytest.mark.parametrize("end", [SUCCESS, FAILURE], ids=["success", "failure"])
+@pytest.mark.parametrize("trouble", [PermissionDenied("not you any more"), "time"], ids=str)
+def test_what_happens_to_a_run_after_its_step_changes_nothing(monkeypatch, end, trouble):
+    answers = [RUNNING, trouble] if isinstance(trouble, Exception) else [RUNNING] * 99999
+    files = itertools.repeat(file_of(START, end))
+    seconds = 60 if isinstance(trouble, Exception) else 0.2
+    following, context, _ = follow(answers, files, monkeypatch, most_seconds=seconds)
+    assert following.last == end.dagster_event.event_type
+    assert "had come to its end before this" in context.log.warnings[-1]
+
+
+def test_the_last_words_of_a_run_that_succeeded_are_looked_for_again(monkeypatch):
+    whole = file_of(START, SUCCESS)
+    following, _, _ = follow([DONE] * 3, [whole[:30], whole[:30], whole], monkeypatch)
+    assert following.last == TYPES.STEP_SUCCESS
+
+
 def test_a_run_over_its_time_is_given_up(monkeypatch):
     with pytest.raises(DatabricksRunError, match="has not ended after -1 s") as caught:
         follow([RUNNING], [b""], monkeypatch, most_seconds=-1)
     assert caught.value.passing
-
-
-def test_a_refusal_is_not_waited_for(monkeypatch):
-    with pytest.raises(ValueError, match="a fault of ours"):
-        follow([ValueError("a fault of ours")], [b""], monkeypatch)
 
 
 def test_a_materialisation_gets_the_link_beside_what_it_tells(monkeypatch):

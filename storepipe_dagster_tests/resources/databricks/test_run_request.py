@@ -82,5 +82,5 @@ def test_a_pool_gives_the_nodes_and_a_policy_is_named():
 def test_long_names_are_cut():
     tags = {**TAGS, "assets": "x" * 5000}
     request = run_request(SMALL, tags, "a", 60)
-    assert len(request["run_name"]) == 200
+    assert len(request["run_name"]) == 4000
     assert len(request["cluster"]["new"]["custom_tags"]["storepipe_assets"]) == 255

@@ -4,8 +4,10 @@ import io
 import re
 import subprocess
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
+from storepipe_dagster.resources.databricks import shipped
 from storepipe_dagster.resources.databricks.shipped import code_zip, libraries
 
 ROOT = Path(__file__).parents[3]
@@ -47,8 +49,22 @@ def test_each_library_is_pinned_to_the_version_of_the_lock_file():
     assert [pin for pin in ours if pin not in pins] == []
 
 
-def test_the_cluster_gets_no_servers_and_no_spark_of_ours():
+def test_the_cluster_gets_nothing_that_it_does_not_import():
     names = {library["pypi"]["package"].split("==")[0] for library in libraries()}
     assert names.isdisjoint(
         {"storepipe-dagster", "pysail", "dagster-webserver", "pytest", "altair"}
     )
+
+
+def test_spark_is_pinned_as_dagster_pyspark_would_bring_the_newest():
+    assert {"pypi": {"package": f"pyspark=={version('pyspark')}"}} in libraries()
+
+
+def test_hidden_files_in_the_package_stay_at_home(monkeypatch, tmp_path):
+    package = tmp_path / "storepipe_dagster"
+    package.mkdir()
+    for name in (".env", "settings.py", ".settings.py.swp"):
+        (package / name).write_text(name)
+    monkeypatch.setattr(shipped, "PACKAGE", package)
+    with zipfile.ZipFile(io.BytesIO(code_zip())) as archive:
+        assert archive.namelist() == ["storepipe_dagster/settings.py"]

@@ -203,8 +203,9 @@ def _show(workspace: "Workspace", run: Run) -> dict[str, Any]:
         task["cluster_instance"] = {"cluster_id": run.cluster_id}
         if run.executing_since:
             task["cluster_instance"]["spark_context_id"] = str(run.task_run_id)
-    message = run.state_message
+    message, state_of_all = run.state_message, life_cycle_state
     if life_cycle_state in FINAL and run.result_state == "FAILED":
+        state_of_all = "INTERNAL_ERROR"  # of the run, whatever its task failed at
         message = f"Task {run.task['task_key']} failed with message: {message.rstrip('.')}."
     page = f"{workspace.host}/?o={workspace.workspace_id}#job/{run.job_id}/run/{run.run_id}"
     return {
@@ -219,7 +220,7 @@ def _show(workspace: "Workspace", run: Run) -> dict[str, Any]:
         "format": "MULTI_TASK",
         "tasks": [task],
         **common,
-        **_state(run, life_cycle_state, message),
+        **_state(run, state_of_all, message),
     }
 
 
