@@ -6,9 +6,7 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 # ruff: noqa: PLC0415
 
 import contextlib
-import csv
 import json
-import math
 import os
 import signal
 import subprocess
@@ -16,17 +14,17 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 
+from storepipe_dagster import history_commands
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.printing import format_option, on_screen, print_query
 
 DAY = click.DateTime(["%Y-%m-%d"])
 WEBSERVER_PORT = 3000
-ROWS_AT_A_TIME = 10_000
 DEMO_CARTS, DEMO_DAYS, DEMO_SEED = 5000, 180, 1
 DEMO_SHOP = "demo.json"
 FIRST_DEMO_DAY = date(2020, 1, 1)  # SyntheticShop's
@@ -96,36 +94,53 @@ def demo(carts: int, days: int, seed: int) -> None:
 @click.option("--from", "first", type=DAY, required=True, help="First day, YYYY-MM-DD (UTC).")
 @click.option("--to", "last", type=DAY, required=True, help="Last day, included.")
 @click.option("--select", "selection", help="A Dagster asset selection; default: everything.")
-def run(first: datetime, last: datetime, selection: str | None) -> None:
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Capture nothing: make everything else from the captures in the lake.",
+)
+def run(first: datetime, last: datetime, selection: str | None, offline: bool) -> None:
     """Materialise the graph, or a selection of it, for a range of days in one run."""
-    with _store_of_home():
-        _materialize(first.date(), last.date(), selection)
+    with contextlib.nullcontext() if offline else _store_of_home():
+        _materialize(first.date(), last.date(), selection, offline=offline)
 
 
 @storepipe.command()
 @click.argument("query")
 @click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print the rows.",
+    "--as-of",
+    metavar="TIME",
+    help="Show trusted and refined as they were then: an ISO 8601 time, UTC unless it tells "
+    "otherwise, or a date for the end of that day. raw_relational has no history, and no tables "
+    "then.",
 )
-def sql(query: str, form: str) -> None:
+@click.option(
+    "--version",
+    "versions",
+    metavar="TABLE=N",
+    multiple=True,
+    help="Show a table as it was at a version, for example trusted.sales=3; may be repeated.",
+)
+@format_option
+def sql(query: str, as_of: str | None, versions: tuple[str, ...], form: str) -> None:
     """Ask the lake with DuckDB SQL: schemas raw_relational, trusted and refined."""
     import duckdb
 
+    from storepipe_dagster.history import tables
     from storepipe_dagster.resources import deployments
     from storepipe_dagster.resources.lake_sql import LakeSql
     from storepipe_dagster.settings import settings
 
     lake = deployments.open_lake(settings())
     try:
-        with LakeSql(lake=lake).connect() as connection:
-            _print(connection, query, form)
+        moment = tables.moment_of(as_of) if as_of is not None else None
+        numbers = dict(tables.named_version(lake, text) for text in versions)
+        with LakeSql(lake=lake).connect(moment, numbers) as connection:
+            print_query(connection, query, form)
     except duckdb.Error as error:
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
+        if as_of is not None:
+            hint += f"\nAs of {as_of} there are the Delta tables of then; raw_relational has none."
         raise click.ClickException(f"{error}{hint}") from None
 
 
@@ -177,6 +192,10 @@ def dev() -> None:
     sys.exit(process.returncode)
 
 
+for command in (history_commands.history, history_commands.changes, history_commands.rollback):
+    storepipe.add_command(command)
+
+
 def main() -> None:
     """Run a command; a mistake of the user's ends in one message and exit code 1."""
     try:
@@ -208,26 +227,8 @@ def _store_of_home() -> contextlib.AbstractContextManager[None]:
     return _serve(json.loads(shop.read_text()))
 
 
-@contextlib.contextmanager
-def _one_run_at_a_time(dagster_home: Path) -> Iterator[None]:
-    """Wait until no other command runs in this home: two would read each other's half-done work."""
-    from filelock import FileLock, Timeout
-
-    dagster_home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(dagster_home / "run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        click.echo(f"Waiting for another run in {dagster_home.parent} to end.", err=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _materialize(first: date, last: date, selection: str | None) -> None:
-    from storepipe_dagster.instance import open_instance
+def _materialize(first: date, last: date, selection: str | None, *, offline: bool = False) -> None:
+    from storepipe_dagster.instance import one_run_at_a_time, open_instance
     from storepipe_dagster.settings import settings
 
     started = time.monotonic()
@@ -237,18 +238,13 @@ def _materialize(first: date, last: date, selection: str | None) -> None:
     days = day_range(first, last)
     from storepipe_dagster.runs import materialize, selected_assets
 
-    keys = selected_assets(selection)
+    keys = selected_assets(selection, offline=offline)
     plural = "assets" if len(keys) > 1 else "asset"
     span = f"{days[0]} to {days[-1]} ({len(days)} days)" if len(days) > 1 else days[0]
-    click.echo(f"{len(keys)} {plural}, {span}, from {settings().storepipe_api_url}", err=True)
-    # While a step runs, Dagster's compute logs take what is written to standard error, and its copy
-    # of that to the screen may end before the last lines: progress goes there by a way of its own.
-    with (
-        os.fdopen(os.dup(sys.stderr.fileno()), "w") as screen,
-        _one_run_at_a_time(home),
-        open_instance(home) as instance,
-    ):
-        progress = materialize(instance, days, keys, lambda line: click.echo(line, file=screen))
+    source = "the captures in the lake" if offline else settings().storepipe_api_url
+    click.echo(f"{len(keys)} {plural}, {span}, from {source}", err=True)
+    with on_screen() as tell, one_run_at_a_time(home, tell), open_instance(home) as instance:
+        progress = materialize(instance, days, keys, tell)
     if progress.problems:
         raise RunFailedError("\n".join(progress.problems))
     click.echo(f"{len(keys)} {plural} in 1 run: {time.monotonic() - started:.1f} s.")
@@ -262,43 +258,6 @@ def _shop(carts: int, days: int, seed: int, from_dir: Path | None) -> Any:
     from storepipe_dagster.store.synthetic import SyntheticShop
 
     return SyntheticShop(carts=carts, days=days, seed=seed)
-
-
-def _print(connection: Any, query: str, form: str) -> None:
-    if form == "table":
-        relation = connection.sql(query)
-        if relation is not None:
-            relation.show(max_rows=ROWS_AT_A_TIME)
-        return
-    result = connection.execute(query)
-    names = [column[0] for column in result.description or ()]
-    if form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        while rows := result.fetchmany(ROWS_AT_A_TIME):
-            writer.writerows(rows)
-        return
-    separator = "["
-    while rows := result.fetchmany(ROWS_AT_A_TIME):
-        for row in rows:
-            record = dict(zip(names, map(_finite, row), strict=True))
-            click.echo(separator + json.dumps(record, default=plain, ensure_ascii=False))
-            separator = ","
-    click.echo("[]" if separator == "[" else "]")
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no Infinity: they are null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def plain(value: Any) -> Any:
-    """JSON for what has none: numbers stay numbers, times are ISO 8601."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    return str(value)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ writes each batch that Dagster hands it (``DAGSTER_EVENT_BATCH_SIZE``) in one tr
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
 )
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
@@ -40,6 +41,19 @@ storage:
 concurrency:
   runs:
     max_concurrent_runs: 1
+  # One run at a time has the tables, those of commands included.
+  pools:
+    granularity: run
+    default_limit: 1
+# A run whose process died starts again where it was; steps try again for themselves where it helps.
+run_retries:
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
+# A run that nobody ends must not hold up the queue for ever.
+run_monitoring:
+  enabled: true
+  max_runtime_seconds: 86400
 nux:
   enabled: false
 telemetry:
@@ -127,6 +141,22 @@ def open_instance(default_home: Path) -> dg.DagsterInstance:
         return dg.DagsterInstance.get()
     except dg.DagsterError as error:
         raise InstanceError(f"DAGSTER_HOME cannot be used: {error}") from None
+
+
+@contextmanager
+def one_run_at_a_time(dagster_home: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Wait until no other command runs in this home: two would read each other's half-done work."""
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(dagster_home / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        tell(f"Waiting for another run in {dagster_home.parent} to end.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _commit_without_waiting_for_the_disk(connection: Any, _record: Any) -> None:

@@ -17,6 +17,7 @@ from storepipe_dagster.history.tables import (
     table_name,
 )
 from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.pools import TABLES
 
 CAPTURES = "raw"
 LEAST_DAYS = 7
@@ -48,7 +49,7 @@ class RollBackConfig(dg.Config):
     )
 
 
-@dg.op
+@dg.op(pool=TABLES)
 def roll_back_table(context: dg.OpExecutionContext, config: RollBackConfig, lake: Lake) -> None:
     """Make a Delta table what it was at a version or a time, as a new version.
 
@@ -113,7 +114,7 @@ class MaintenanceConfig(dg.Config):
     )
 
 
-@dg.op
+@dg.op(pool=TABLES)
 def maintain_lake(context: dg.OpExecutionContext, config: MaintenanceConfig, lake: Lake) -> None:
     """Compact, vacuum and shorten the log of every Delta table; remove what killed writes left.
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import duckdb
 
-from storepipe_dagster.cli import plain
 from storepipe_dagster.io_managers.azure_lake import CONTAINERS, AzureLake
 from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.printing import plain
 from storepipe_dagster.resources.lake_sql import LakeSql
 
 SECONDS = 300

@@ -1,0 +1,94 @@
+"""A lake in a folder and one in Azurite, and Delta tables in it that grow version by version."""
+
+from datetime import date
+from decimal import Decimal
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from storepipe_dagster.history.tables import versions_of
+from storepipe_dagster.jobs import LAKE_MAINTENANCE, ROLL_BACK_TABLE
+from storepipe_dagster_tests.io_managers.lakes import lake, make_lake  # noqa: F401
+
+SALES = dg.AssetKey(["trusted", "sales"])
+PRODUCTS = dg.AssetKey(["refined", "sales_by_product"])
+SALES_COLUMNS = pa.schema(
+    [("sale_date", pa.date32()), ("cart_id", pa.int64()), ("revenue", pa.decimal128(18, 2))]
+)
+PRODUCTS_COLUMNS = pa.schema([("product_id", pa.int64()), ("product_title", pa.string())])
+OP_OF = {ROLL_BACK_TABLE: "roll_back_table", LAKE_MAINTENANCE: "maintain_lake"}
+
+
+class Tables:
+    """Writes versions of the two tables, as the pipeline does: by day, and whole."""
+
+    def __init__(self, lake):  # noqa: F811
+        self.lake = lake
+        self.options = {"storage_options": lake.storage_options}
+        for key, schema, by in (
+            (SALES, SALES_COLUMNS, ["sale_date"]),
+            (PRODUCTS, PRODUCTS_COLUMNS, None),
+        ):
+            path = lake.path(key)
+            lake.files.makedirs(path, exist_ok=True)
+            DeltaTable.create(path, schema=schema, partition_by=by, **self.options)
+
+    def sell(self, day, *carts):
+        """Replace a day of the sales by rows of (cart_id, revenue); the version."""
+        rows = [(date.fromisoformat(day), cart_id, Decimal(money)) for cart_id, money in carts]
+        return self._write(SALES, SALES_COLUMNS, rows, f"sale_date = '{day}'")
+
+    def rank(self, *products):
+        """Replace the products by rows of (product_id, product_title); the version."""
+        return self._write(PRODUCTS, PRODUCTS_COLUMNS, products, None)
+
+    def _write(self, key, schema, rows, predicate):
+        records = [dict(zip(schema.names, row, strict=True)) for row in rows]
+        table = pa.Table.from_pylist(records, schema)
+        path = self.lake.path(key)
+        write_deltalake(path, table, mode="overwrite", predicate=predicate, **self.options)
+        return self.delta(key).version()
+
+    def delta(self, key, version=None):
+        return DeltaTable(self.lake.path(key), version=version, **self.options)
+
+    def rows(self, key, version=None):
+        """The rows of a version, sorted."""
+        found = self.delta(key, version).to_pyarrow_table().to_pylist()
+        return sorted(tuple(map(str, row.values())) for row in found)
+
+    def versions(self, key):
+        return versions_of(self.lake, key)
+
+    def lose(self, key, version):
+        """Delete the files of a version that the newest has not, as vacuum would."""
+        wanted = set(self.delta(key).file_uris())
+        for file in set(self.delta(key, version).file_uris()) - wanted:
+            self.lake.files.rm_file(file.removeprefix("file://"))
+
+
+@pytest.fixture
+def tables(lake):  # noqa: F811
+    return Tables(lake)
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def run(lake, instance):  # noqa: F811
+    """Run a job with the configuration of its op."""
+
+    def execute(job, **config):
+        return job.execute_in_process(
+            run_config={"ops": {OP_OF[job]: {"config": config}}},
+            resources={"lake": lake},
+            instance=instance,
+        )
+
+    return execute
