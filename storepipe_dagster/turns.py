@@ -1,0 +1,72 @@
+"""A command's run waits for its turn on the tables.
+
+Dagster's queue lets one run at a time have the pool of the tables, and sees a command's run among
+those in progress. A command's run is in no queue, so it looks for itself, before it starts.
+"""
+
+import time
+from collections.abc import Callable
+
+import dagster as dg
+from dagster._core.events import DagsterEventType
+from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
+
+from storepipe_dagster.pools import TABLES
+
+SECONDS_BETWEEN_LOOKS = 0.5
+# From the daemon's look at what is in progress to the start of what it takes from its queue.
+SECONDS_TO_DEQUEUE = 2.0
+QUEUE = "QUEUED_RUN_COORDINATOR"
+SECONDS_OF_SILENCE = 120.0
+
+
+def wait_for_tables(instance: dg.DagsterInstance, tell: Callable[[str], None]) -> None:
+    """Wait, before a command's run is made, until no run has the pool of the tables."""
+    _wait(instance, None, tell)
+
+
+def take_turn(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, tell: Callable[[str], None]
+) -> dg.DagsterRun:
+    """Announce a command's run to the daemon's queue; wait for what the queue began meanwhile."""
+    if not _queue_is_alive(instance):
+        return run
+    starting = dg.DagsterEvent(DagsterEventType.PIPELINE_STARTING.value, run.job_name)
+    instance.report_dagster_event(starting, run.run_id)
+    time.sleep(SECONDS_TO_DEQUEUE)
+    _wait(instance, run, tell)
+    return instance.get_run_by_id(run.run_id) or run
+
+
+def _wait(
+    instance: dg.DagsterInstance, mine: dg.DagsterRun | None, tell: Callable[[str], None]
+) -> None:
+    told: set[str] = set()
+    while other := _in_front(instance, mine):
+        if other.run_id not in told:
+            told.add(other.run_id)
+            tell(
+                f"Waiting for run {other.run_id} ({other.job_name}) to end. If its process is "
+                "gone, mark it as failed in Dagster."
+            )
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _in_front(instance: dg.DagsterInstance, mine: dg.DagsterRun | None) -> dg.DagsterRun | None:
+    """A run that has the pool; of two commands on two machines, the first one goes first."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=ACTIVE_RUN_STATUSES), ascending=True)
+    earlier = True
+    for run in (record.dagster_run for record in records):
+        if mine and run.run_id == mine.run_id:
+            earlier = False
+            continue
+        of_the_queue = run.remote_job_origin is not None
+        pools = run.run_op_concurrency.all_pools if run.run_op_concurrency else None
+        if TABLES in (pools or ()) and (earlier or of_the_queue):
+            return run
+    return None
+
+
+def _queue_is_alive(instance: dg.DagsterInstance) -> bool:
+    heartbeat = instance.get_daemon_heartbeats().get(QUEUE)
+    return heartbeat is not None and time.time() - heartbeat.timestamp < SECONDS_OF_SILENCE
