@@ -125,6 +125,7 @@ def no_rows(
     rule: tuple[dg.AssetKey, str],
     query: str,
     parameters: dict[str, Any] | None = None,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
     """Check that a query finds no row that breaks its rule; show some if it does.
 
@@ -146,7 +147,8 @@ def no_rows(
         asset_key=rule[0],
         check_name=rule[1],
         passed=not rows,
-        description=f"{breaking} rows break the rule." if rows else None,
+        severity=severity,
+        description=f"{breaking} rows break the rule." if rows else "No row breaks the rule.",
         metadata={
             "breaking": breaking,
             "examples": dg.MetadataValue.json(

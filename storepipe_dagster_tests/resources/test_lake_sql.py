@@ -205,6 +205,7 @@ def test_a_check_passes_without_rows_that_break_its_rule(lake):
         result = no_rows(connection, RULE, "FROM trusted.sales WHERE revenue < 0")
     assert (result.asset_key, result.check_name) == RULE
     assert result.passed
+    assert result.description == "No row breaks the rule."
     assert result.metadata["breaking"].value == 0
 
 

@@ -21,6 +21,7 @@ DAY_COLUMNS = {"products": None, "users": None, "carts": "cart_date", "cart_item
             NAME,
             asset=dg.AssetKey(["raw", "relational", table]),
             blocking=True,
+            description="The files and the database have as many rows, of the days of the run.",
             partitions_def=DAYS if column else None,
         )
         for table, column in DAY_COLUMNS.items()

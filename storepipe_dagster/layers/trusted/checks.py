@@ -1,4 +1,7 @@
-"""Checks on trusted tables: no cart line disappears, none is there twice, no money is negative."""
+"""Checks on trusted tables: no cart line disappears, none is there twice, no money is negative.
+
+All but one stop what is downstream; a day of which many lines were rejected is a warning.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +13,7 @@ from storepipe_dagster.partitions import DAYS
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 PRODUCT_PRICES = dg.AssetKey(["trusted", "product_prices"])
 SALES = dg.AssetKey(["trusted", "sales"])
 REJECTED_SALES = dg.AssetKey(["trusted", "rejected_sales"])
@@ -72,6 +76,15 @@ NEGATIVE_PRICES = """
     SELECT product_id, valid_from, unit_price FROM trusted.product_prices
     WHERE unit_price < 0 ORDER BY ALL
 """
+DAYS_WITH_MANY_REJECTED = """
+    WITH lines AS (
+        SELECT sale_date, 0 AS rejected FROM trusted.sales
+        UNION ALL SELECT sale_date, 1 AS rejected FROM trusted.rejected_sales
+    )
+    SELECT sale_date, sum(rejected) AS rejected, count(*) AS lines FROM lines
+    WHERE sale_date BETWEEN $first AND $last
+    GROUP BY ALL HAVING count(*) >= 100 AND sum(rejected) > 0.05 * count(*) ORDER BY ALL
+"""
 
 RULES = {
     (SALES, "every_captured_line_is_sold_or_rejected"): UNRECONCILED_DAYS,
@@ -79,10 +92,27 @@ RULES = {
     (SALES, "revenue_is_price_times_quantity_and_never_negative"): WRONG_REVENUES,
     (REJECTED_SALES, "every_rejected_line_has_a_known_reason"): UNKNOWN_REASONS,
     (REJECTED_SALES, "every_line_came_with_its_cart"): LINES_WITHOUT_CART,
+    (REJECTED_SALES, "few_lines_are_rejected"): DAYS_WITH_MANY_REJECTED,
     (PRODUCT_PRICES, "every_known_product_has_a_history"): PRODUCTS_WITHOUT_PRICES,
     (PRODUCT_PRICES, "every_moment_has_one_price"): OVERLAPPING_PERIODS,
     (PRODUCT_PRICES, "no_price_is_negative"): NEGATIVE_PRICES,
 }
+MEANINGS = {
+    UNRECONCILED_DAYS: "Of each day, as many lines were captured as were sold and rejected.",
+    LINES_SOLD_TWICE: "No line of a cart stands in the sales twice.",
+    WRONG_REVENUES: "Of each sale, the price is 0 or more, the quantity 1 or more, and the revenue "
+    "their product.",
+    UNKNOWN_REASONS: f"The reason is one of {', '.join(REJECTION_REASONS)}.",
+    LINES_WITHOUT_CART: "Of each extracted line, the cart was extracted too.",
+    DAYS_WITH_MANY_REJECTED: "A warning, which stops nothing: of a day with 100 lines or more, at "
+    "most 5 % are rejected.",
+    PRODUCTS_WITHOUT_PRICES: "Each product of the extract stands in the history of prices.",
+    OVERLAPPING_PERIODS: "The periods of each product follow upon each other, without gap or "
+    "overlap, from ever to now.",
+    NEGATIVE_PRICES: "A price is 0 or more, or none.",
+}
+OTHERS = {UNRECONCILED_DAYS: [REJECTED_SALES], DAYS_WITH_MANY_REJECTED: [SALES]}
+WARNINGS = {DAYS_WITH_MANY_REJECTED}
 
 
 @dg.multi_asset_check(
@@ -92,9 +122,10 @@ RULES = {
         dg.AssetCheckSpec(
             name,
             asset=key,
-            blocking=True,
+            description=MEANINGS[query],
+            blocking=query not in WARNINGS,
             partitions_def=None if key == PRODUCT_PRICES else DAYS,
-            additional_deps=[REJECTED_SALES] if query == UNRECONCILED_DAYS else None,
+            additional_deps=OTHERS.get(query),
         )
         for (key, name), query in RULES.items()
     ],
@@ -114,4 +145,5 @@ def trusted_checks(
             )
             if query == UNKNOWN_REASONS:
                 wanted["reasons"] = list(REJECTION_REASONS)
-            yield no_rows(lake, rule, query, wanted)
+            severity = WARN if query in WARNINGS else ERROR
+            yield no_rows(lake, rule, query, wanted, severity)

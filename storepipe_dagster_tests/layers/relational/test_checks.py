@@ -72,7 +72,7 @@ def judged(tmp_path, database):
 
 def test_every_check_is_blocking():
     assert len(list(relational_checks.check_specs)) == 4
-    assert all(spec.blocking for spec in relational_checks.check_specs)
+    assert all(spec.blocking and spec.description for spec in relational_checks.check_specs)
 
 
 def test_an_extract_of_every_row_passes(judged):

@@ -23,7 +23,9 @@ ONE_PRICE = ("trusted/product_prices", "every_moment_has_one_price")
 NO_NEGATIVE = ("trusted/product_prices", "no_price_is_negative")
 WITH_CART = ("trusted/rejected_sales", "every_line_came_with_its_cart")
 HISTORY = ("trusted/product_prices", "every_known_product_has_a_history")
-ALL = {RECONCILED, SOLD_ONCE, REVENUE, REASON, WITH_CART, HISTORY, ONE_PRICE, NO_NEGATIVE}
+FEW_REJECTED = ("trusted/rejected_sales", "few_lines_are_rejected")
+STOPPING = {RECONCILED, SOLD_ONCE, REVENUE, REASON, WITH_CART, HISTORY, ONE_PRICE, NO_NEGATIVE}
+ALL = STOPPING | {FEW_REJECTED}
 
 
 def captured(day=DAY_1, cart_id=1, line=1):
@@ -82,9 +84,14 @@ def judged(tmp_path):
     return results
 
 
-def test_every_rule_is_blocking_and_known_here():
+def test_every_rule_is_known_here_and_told_and_all_but_one_are_blocking():
     assert {(key.to_user_string(), name) for key, name in RULES} == ALL
-    assert all(spec.blocking for spec in trusted_checks.check_specs)
+    assert all(spec.description for spec in trusted_checks.check_specs)
+    assert {
+        (spec.asset_key.to_user_string(), spec.name)
+        for spec in trusted_checks.check_specs
+        if spec.blocking
+    } == STOPPING
 
 
 def test_good_tables_pass_every_check(judged):
@@ -99,6 +106,29 @@ def test_tables_without_rows_pass_every_check(judged):
 
     assert set(results) == ALL
     assert failures(results) == {}
+
+
+def day_with(rejects):
+    """A day of 100 lines, some of which were rejected."""
+    return {
+        "items": [captured(line=line) for line in range(1, 101)],
+        "sales": [sold(line=line) for line in range(rejects + 1, 101)],
+        "rejects": [rejected(line=line) for line in range(1, rejects + 1)],
+    }
+
+
+def test_a_day_of_which_many_lines_were_rejected_is_a_warning(judged):
+    results = judged(**day_with(6))
+
+    assert failures(results) == {
+        FEW_REJECTED: [{"sale_date": DAY_1, "rejected": "6", "lines": "100"}]
+    }
+    assert results[FEW_REJECTED].severity == dg.AssetCheckSeverity.WARN
+    assert results[RECONCILED].severity == dg.AssetCheckSeverity.ERROR
+
+
+def test_one_in_twenty_rejected_is_no_warning(judged):
+    assert failures(judged(**day_with(5))) == {}
 
 
 def test_a_line_whose_cart_was_not_extracted_is_shown(judged):
@@ -261,7 +291,7 @@ def test_days_outside_of_the_run_are_not_judged(judged):
     ("asset", "checks"),
     [
         ("trusted/sales", {RECONCILED, SOLD_ONCE, REVENUE}),
-        ("trusted/rejected_sales", {REASON, WITH_CART}),
+        ("trusted/rejected_sales", {REASON, WITH_CART, FEW_REJECTED}),
     ],
 )
 def test_the_checks_of_one_asset_run_alone(judged, asset, checks):
