@@ -13,6 +13,7 @@ from storepipe_dagster.layers.trusted import assets as trusted
 from storepipe_dagster.layers.trusted import checks as trusted_checks
 from storepipe_dagster.resources import deployments
 from storepipe_dagster.schedules import SCHEDULES
+from storepipe_dagster.sensors import sensors
 from storepipe_dagster.settings import Settings
 from storepipe_dagster.settings import settings as read_settings
 
@@ -26,6 +27,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ),
         jobs=JOBS,
         schedules=SCHEDULES,
+        sensors=sensors(settings),
         resources=deployments.resources(settings),
         executor=deployments.executor(settings),
     )

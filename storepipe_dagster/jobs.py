@@ -1,10 +1,22 @@
-"""The jobs: selections of the asset graph for one day, or a range of days in one run."""
+"""The jobs: selections of the asset graph for one day, or a range of days in one run.
+
+Two are about the history of tables instead: going back, and keeping it in order.
+"""
+
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
+from storepipe_dagster.history.ops import maintain_lake, roll_back_table
+from storepipe_dagster.layers.refined.checks import THE_DUE_DAY
+
+# It is about the calendar, and no news in a run about other days.
+CALENDAR = dg.AssetSelection.checks(THE_DUE_DAY)
+
 STORE_PIPELINE = dg.define_asset_job(
     "store_pipeline",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - CALENDAR,
     description="Everything: captures, database, extract, trusted, refined and the report.",
 )
 STORE_INGEST = dg.define_asset_job(
@@ -14,7 +26,23 @@ STORE_INGEST = dg.define_asset_job(
 )
 STORE_TRANSFORM = dg.define_asset_job(
     "store_transform",
-    selection=dg.AssetSelection.groups("trusted", "refined"),
+    selection=dg.AssetSelection.groups("trusted", "refined") - CALENDAR,
     description="From the relational extract to the metrics and the report.",
 )
-JOBS = [STORE_PIPELINE, STORE_INGEST, STORE_TRANSFORM]
+ROLL_BACK_TABLE = dg.GraphDefinition(
+    "roll_back",  # the op has the job's name
+    node_defs=[roll_back_table],
+    description="Makes a Delta table what it was at a version or a time, as a new version.",
+).to_job(name="roll_back_table")
+LAKE_MAINTENANCE = dg.GraphDefinition(
+    "lake_maintenance",
+    node_defs=[maintain_lake],
+    description="Compacts and vacuums the Delta tables; 30 days of versions are kept.",
+).to_job()
+JOBS: Sequence[Any] = [
+    STORE_PIPELINE,
+    STORE_INGEST,
+    STORE_TRANSFORM,
+    ROLL_BACK_TABLE,
+    LAKE_MAINTENANCE,
+]

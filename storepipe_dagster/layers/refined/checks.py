@@ -1,10 +1,17 @@
-"""Checks on refined tables: their totals are those of trusted sales, their keys are unique."""
+"""Checks on refined tables: their totals are those of trusted sales, their keys are unique.
+
+And one on the calendar, which runs by itself and not with the tables: the day that is due is there.
+"""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
+from enum import Enum
 
 import dagster as dg
+import duckdb
 
 from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
 SALES_BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
@@ -73,13 +80,24 @@ RULES = {
         for table in KEYS
     },
 }
+MEANINGS = {
+    "every_day_equals_trusted_sales": "Of each day, lines, units and revenue are those of the "
+    "trusted sales.",
+    "the_totals_equal_trusted_sales": "Units and revenue add up to those of all trusted sales.",
+    "every_key_stands_once": "No two rows are about the same thing.",
+}
 
 
 @dg.multi_asset_check(
     name="refined_checks",
+    pool=TABLES,
     specs=[
         dg.AssetCheckSpec(
-            name, asset=key, blocking=True, partitions_def=DAYS if key == SALES_BY_DAY else None
+            name,
+            asset=key,
+            description=MEANINGS[name],
+            blocking=True,
+            partitions_def=DAYS if key == SALES_BY_DAY else None,
         )
         for key, name in RULES
     ],
@@ -97,3 +115,68 @@ def refined_checks(
                 yield no_rows(
                     lake, rule, query, day_bounds(context.partition_keys) if of_days else None
                 )
+
+
+THE_DUE_DAY = dg.AssetCheckKey(SALES_BY_DAY, "the_due_day_is_there")
+CARTS = """
+    SELECT sale_date, sum(carts) FROM refined.sales_by_day
+    WHERE sale_date IN ($day, $week_before) GROUP BY 1
+"""
+
+
+class Arrival(Enum):
+    """Whether a day's sales came."""
+
+    CAME = "came"
+    MISSING = "missing"
+    EMPTY = "empty"
+
+
+def arrival_of(
+    day: date, instance: dg.DagsterInstance, lake_sql: LakeSql
+) -> tuple[Arrival, dg.AssetCheckResult]:
+    """Whether a day was made, and has carts if the same weekday of the week before has some."""
+    week_before, key = day - timedelta(days=7), str(day)
+    if key not in instance.get_materialized_partitions(SALES_BY_DAY):
+        status = (instance.get_status_by_partition(SALES_BY_DAY, [key], DAYS) or {}).get(key)
+        why = f" ({status.value.lower().replace('_', ' ')})" if status else ""
+        told = f"The sales of {day:%A} {day} are not there{why}."
+        return Arrival.MISSING, _due(Arrival.MISSING, told)
+    with lake_sql.connect() as lake:
+        carts = _carts(lake, day, week_before)
+    counts = f"{day:%A} {day} has {carts[day]} carts, {week_before} has {carts[week_before]}."
+    found = Arrival.EMPTY if carts[week_before] and not carts[day] else Arrival.CAME
+    return found, _due(found, counts)
+
+
+def _carts(lake: duckdb.DuckDBPyConnection, *days: date) -> dict[date, int]:
+    """The carts of each day; none for one without a row."""
+    wanted = dict(zip(("day", "week_before"), days, strict=True))
+    try:
+        found = dict(lake.execute(CARTS, wanted).fetchall())
+    except duckdb.CatalogException:
+        found = {}
+    return {day: int(found.get(day, 0)) for day in days}
+
+
+def _due(found: Arrival, description: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=THE_DUE_DAY.asset_key,
+        check_name=THE_DUE_DAY.name,
+        passed=found is Arrival.CAME,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=description,
+    )
+
+
+@dg.asset_check(
+    asset=SALES_BY_DAY,
+    name=THE_DUE_DAY.name,
+    description="The last whole day was made, and is not empty unless it was so a week before.",
+)
+def the_due_day_is_there(
+    context: dg.AssetCheckExecutionContext, lake_sql: LakeSql
+) -> dg.AssetCheckResult:
+    """Yesterday, judged by hand; the sensor ``late_day`` judges it after the deadline."""
+    yesterday = date.fromisoformat(str(DAYS.get_last_partition_key()))
+    return arrival_of(yesterday, context.instance, lake_sql)[1]
