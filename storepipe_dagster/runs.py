@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.storage.tags import (
@@ -165,8 +164,7 @@ def materialize(
     """Materialise assets for a closed range of days in one run; look at the problems it met."""
     close_abandoned_runs(instance)
     wait_for_tables(instance, tell)
-    everything = len(keys) == len(defs.resolve_asset_graph().materializable_asset_keys)
-    job = _job("store_pipeline" if everything else IMPLICIT_ASSET_JOB_NAME)
+    job = _job("store_pipeline")
     if len(days) == 1:
         tags = {PARTITION_NAME_TAG: days[0]}
     else:
