@@ -9,7 +9,9 @@ The rooms, in the order in which data flows through them:
 - ``layers.refined``     metrics by PySpark, and the report
 
 Services that every layer shares: ``resources`` (the API, the database, Spark), ``io_managers``
-(the lake and its file formats), ``settings``, ``partitions``, ``times``, ``columns``.
-Orchestration on top: ``definitions``, ``jobs``, ``schedules``, ``runs``, ``instance``, ``cli``.
+(the lake and its file formats), ``settings``, ``partitions``, ``times``, ``columns``, ``pools``
+(whose turn it is), ``automation`` (what follows what).
+Orchestration on top: ``definitions``, ``jobs``, ``schedules``, ``sensors`` (which tell
+``messages``), ``runs`` (which take ``turns``), ``instance``, ``cli``.
 ``store`` is an embedded Fake Store compatible server, for demos and tests.
 """

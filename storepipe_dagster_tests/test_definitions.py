@@ -8,7 +8,9 @@ import pytest
 from storepipe_dagster.asset_metadata import COLUMN_SCHEMA, OWNERS, PERSONAL_DATA
 from storepipe_dagster.definitions import build_definitions
 from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.settings import read_settings
+from storepipe_dagster.small_charts import CHART, columns_drawn, title
 
 # [day]: one partition per day
 GROUPS = {
@@ -106,6 +108,7 @@ CHECKS = """
     trusted/product_prices: no_price_is_negative
     trusted/rejected_sales: every_line_came_with_its_cart
     trusted/rejected_sales: every_rejected_line_has_a_known_reason
+    trusted/rejected_sales: few_lines_are_rejected
     trusted/sales: every_captured_line_is_sold_or_rejected
     trusted/sales: every_line_is_sold_once
     trusted/sales: revenue_is_price_times_quantity_and_never_negative
@@ -119,8 +122,15 @@ CHECKS = """
     refined/sales_by_city: every_key_stands_once
     refined/sales_by_city: the_totals_equal_trusted_sales
     refined/sales_by_day: every_day_equals_trusted_sales
+    refined/sales_by_day: the_due_day_is_there
     refined/sales_by_product: every_key_stands_once
     refined/sales_by_product: the_totals_equal_trusted_sales
+"""
+
+# The others stop what is downstream.
+WARNINGS = """
+    refined/sales_by_day: the_due_day_is_there
+    trusted/rejected_sales: few_lines_are_rejected
 """
 
 JOBS = {
@@ -128,6 +138,8 @@ JOBS = {
     "store_ingest": ["raw", "mysql", "relational"],
     "store_transform": ["trusted", "refined"],
 }
+
+OP_JOBS = {"roll_back_table": "roll_back_table", "lake_maintenance": "maintain_lake"}
 
 KINDS = {
     "raw": {"json"},
@@ -153,6 +165,48 @@ PERSONAL = {
     "raw/users": ["email", "username", "name", "phone", "address"],
     "mysql/users": DATABASE_PERSONAL,
     "raw/relational/users": DATABASE_PERSONAL,
+}
+
+# What assets are found by in the UI, as tag:domain=sales.
+DOMAINS = {
+    "products": """
+        mysql/products
+        raw/products
+        raw/relational/products
+        refined/product_affinity
+        trusted/product_prices
+    """,
+    "customers": """
+        mysql/users
+        raw/relational/users
+        raw/users
+        refined/customer_cohorts
+        refined/customer_segments
+    """,
+    "sales": """
+        mysql/cart_items
+        mysql/carts
+        raw/carts
+        raw/relational/cart_items
+        raw/relational/carts
+        refined/sales_by_category
+        refined/sales_by_city
+        refined/sales_by_day
+        refined/sales_by_product
+        refined/store_report
+        trusted/rejected_sales
+        trusted/sales
+    """,
+}
+
+CHARTS = {
+    "refined/customer_cohorts": "customers by months_since_first",
+    "refined/customer_segments": "rows by segment",
+    "refined/product_affinity": "carts_together by product_id + other_product_id",
+    "refined/sales_by_category": "revenue by category",
+    "refined/sales_by_city": "revenue by city",
+    "refined/sales_by_day": "revenue by sale_date",
+    "refined/sales_by_product": "revenue by product_title",
 }
 
 REPORT = "refined/store_report"
@@ -236,6 +290,31 @@ def test_every_table_describes_each_of_its_columns(assets):
     ] == []
 
 
+def tagged(assets, name, value):
+    return [key for key, asset in assets.items() if asset.tags.get(name) == value]
+
+
+def test_assets_are_found_by_layer_domain_and_personal_data(assets):
+    for domain, of_domain in DOMAINS.items():
+        assert tagged(assets, "domain", domain) == lines(of_domain)
+    for group in GROUPS:
+        of_group = [key for key, asset in assets.items() if asset.group_name == group]
+        assert tagged(assets, "layer", group) == of_group
+    assert tagged(assets, "personal_data", "true") == sorted(PERSONAL)
+
+
+def test_every_refined_table_has_a_chart_of_columns_that_it_has(assets):
+    charts = {
+        key: asset.metadata[CHART] for key, asset in assets.items() if CHART in asset.metadata
+    }
+
+    assert {key: title(chart) for key, chart in charts.items()} == CHARTS
+    assert set(CHARTS) == {key for key in assets if key.startswith("refined/") and key != REPORT}
+    for key, chart in charts.items():
+        names = {column.name for column in assets[key].metadata[COLUMN_SCHEMA].columns}
+        assert set(columns_drawn(chart)) <= names
+
+
 def test_personal_data_is_tagged_and_stops_at_the_extract(assets):
     tagged = {
         key: [column.name for column in asset.metadata[COLUMN_SCHEMA].columns if column.tags]
@@ -268,14 +347,36 @@ def test_these_checks_stop_what_is_downstream(defs):
     keys = sorted(graph.asset_check_keys)
 
     assert [f"{key.asset_key.to_user_string()}: {key.name}" for key in keys] == lines(CHECKS)
-    assert [key for key in keys if not graph.get(key).blocking] == []
+    assert [
+        f"{key.asset_key.to_user_string()}: {key.name}"
+        for key in keys
+        if not graph.get(key).blocking
+    ] == lines(WARNINGS)
+
+
+def test_every_check_job_and_schedule_tells_what_it_is_about(defs):
+    graph = defs.resolve_asset_graph()
+    checks = [graph.get(key) for key in sorted(graph.asset_check_keys)]
+    jobs = [job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")]
+
+    assert [check.key.name for check in checks if not check.description] == []
+    assert [told.name for told in [*jobs, *defs.schedules] if not told.description] == []
 
 
 def test_there_are_these_jobs_for_days(defs):
     jobs = [job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")]
 
-    assert {job.name for job in jobs} == set(JOBS)
-    assert {job.partitions_def for job in jobs} == {DAYS}
+    assert {job.name for job in jobs} == {*JOBS, *OP_JOBS}
+    assert {job.partitions_def for job in jobs if job.name in JOBS} == {DAYS}
+
+
+@pytest.mark.parametrize("name", OP_JOBS)
+def test_a_job_on_the_history_of_tables_is_one_op_that_waits_for_the_tables(defs, name):
+    job = defs.resolve_job_def(name)
+    (node,) = job.graph.nodes
+
+    assert node.name == OP_JOBS[name]
+    assert node.definition.pool == TABLES
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -291,7 +392,7 @@ def test_a_job_makes_these_layers_with_their_checks(defs, assets, name):
 def test_the_schedule_asks_at_two_utc_for_the_day_before(defs):
     schedule = defs.resolve_schedule_def("store_pipeline_daily")
 
-    assert len(list(defs.schedules)) == 1
+    assert len(list(defs.schedules)) == 2
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
     assert schedule.job_name == "store_pipeline"
     tick = dg.build_schedule_context(
@@ -299,6 +400,15 @@ def test_the_schedule_asks_at_two_utc_for_the_day_before(defs):
     )
     (request,) = schedule.evaluate_tick(tick).run_requests
     assert request.partition_key == "2024-02-29"
+    assert request.tags["dagster/priority"] == "10"
+
+
+def test_the_lake_is_maintained_on_sundays_once_somebody_switches_it_on(defs):
+    schedule = defs.resolve_schedule_def("lake_maintenance_weekly")
+
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 4 * * 0", "UTC")
+    assert schedule.job_name == "lake_maintenance"
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
 
 
 def test_the_definitions_are_valid(defs):

@@ -10,18 +10,14 @@ from enum import Enum
 import dagster as dg
 import duckdb
 
+from storepipe_dagster.layers.refined import schemas
 from storepipe_dagster.partitions import DAYS
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
 SALES_BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
 KEYS = {
-    "sales_by_category": "category",
-    "sales_by_product": "product_id",
-    "sales_by_city": "city",
-    "customer_segments": "user_id",
-    "customer_cohorts": "cohort_month, months_since_first",
-    "product_affinity": "product_id, other_product_id",
+    table: ", ".join(key) for table, key in schemas.ROW_KEYS.items() if table != "sales_by_day"
 }
 MEASURES = {
     "sales_by_category": "sum(units) AS units, sum(revenue) AS revenue",
