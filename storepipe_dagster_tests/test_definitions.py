@@ -90,8 +90,11 @@ EDGES = """
 
 CHECKS = """
     raw/carts: few_records_are_rejected
+    raw/carts: needed_fields_are_there
     raw/products: few_records_are_rejected
+    raw/products: needed_fields_are_there
     raw/users: few_records_are_rejected
+    raw/users: needed_fields_are_there
 
     mysql/cart_items: every_captured_record_is_loaded
     mysql/carts: every_captured_record_is_loaded

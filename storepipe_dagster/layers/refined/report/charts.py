@@ -34,6 +34,7 @@ MONTH_LABEL = (
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 SVG_WIDTH = 760
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+FINER_THAN_ANY_PIXEL = re.compile(r"(?<=\d\.\d\d)\d+")  # a third of a picture's text
 TARGET = "target"  # the invisible layer that the pointer meets; the page's style knows it
 TEXT_IN_CELL_FROM_PIXELS = 34
 
@@ -368,7 +369,7 @@ def chart_svg(chart: Chart) -> str:
     svg: str = vl_convert.vegalite_to_svg(
         _without_control_characters(spec), config=config, allowed_base_urls=[]
     )
-    return svg
+    return FINER_THAN_ANY_PIXEL.sub("", svg)
 
 
 def _without_control_characters(value: Any) -> Any:

@@ -482,6 +482,7 @@ def test_each_chart_has_a_still_picture(name, labels):
     assert svg.startswith("<svg")
     for label in labels:
         assert label in svg
+    assert re.findall(r"\d\.\d{3,}", svg) == []
 
 
 def test_importing_the_report_imports_no_altair():
