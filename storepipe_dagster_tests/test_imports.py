@@ -12,6 +12,17 @@ import pytest
 PACKAGE = "storepipe_dagster"
 FOLDER = Path(__file__).parents[1] / PACKAGE
 LAYERS = ("raw", "mysql", "relational", "trusted", "refined")
+ON_TOP = (
+    "jobs",
+    "schedules",
+    "sensors",
+    "messages",
+    "turns",
+    "runs",
+    "instance",
+    "cli",
+    "store",
+)
 
 IMPORT_AND_TELL = """
 import sys
@@ -94,7 +105,7 @@ def test_only_what_runs_the_graph_imports_the_definitions():
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_imports_no_other_layer_and_nothing_on_top(layer):
     others = ours(*(f"layers.{other}" for other in LAYERS if other != layer))
-    on_top = ours("jobs", "schedules", "runs", "instance", "cli", "store", "resources.deployments")
+    on_top = ours(*ON_TOP, "resources.deployments")
 
     assert violations(room(f"layers.{layer}"), [*others, *on_top]) == []
 
@@ -120,7 +131,7 @@ def test_transforms_schemas_and_plain_values_know_no_dagster():
 
 @pytest.mark.parametrize("services", ["resources", "io_managers"])
 def test_services_import_no_layer_and_nothing_on_top(services):
-    on_top = ours("layers", "jobs", "schedules", "runs", "instance", "cli", "store")
+    on_top = ours("layers", *ON_TOP)
 
     assert violations(room(services), on_top, all_imports_of) == []
 

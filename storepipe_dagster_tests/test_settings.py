@@ -1,7 +1,7 @@
 """Tests of `storepipe_dagster.settings`."""
 
 import os
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 
 import pytest
@@ -172,6 +172,12 @@ def test_an_empty_value_that_is_needed_is_missing(read):
         ("STOREPIPE_START_DATE", "2020-02-30", "Input should be a valid date"),
         ("STOREPIPE_API_URL", "hunter2", "is not an http:// or https:// address"),
         ("STOREPIPE_API_URL", "ftp://hunter2", "is not an http:// or https:// address"),
+        ("STOREPIPE_WEBHOOK_URL", "hunter2", "is not an http:// or https:// address"),
+        ("STOREPIPE_WEBHOOK_URL", "https://", "is not an http:// or https:// address"),
+        ("STOREPIPE_WEBHOOK_URL", "https://[::hunter2", "is not an http:// or https:// address"),
+        ("STOREPIPE_DAGSTER_URL", "hunter2:3000", "is not an http:// or https:// address"),
+        ("STOREPIPE_DAY_DEADLINE", "hunter2", "Input should be in a valid time format"),
+        ("STOREPIPE_DAY_DEADLINE", "04:00+01:00", "is a time of day in UTC"),
         ("STOREPIPE_SPARK_REMOTE", "hunter2:15002", "should match pattern"),
         ("STOREPIPE_SPARK_REMOTE", "sc://", "should match pattern"),
         ("MYSQL_PORT", "hunter2", "Input should be a valid integer"),
@@ -320,6 +326,19 @@ def test_an_error_of_what_is_missing_shows_no_secret_that_is_there(read):
     with pytest.raises(SettingsError) as caught:
         read(**without(DATABRICKS, "DATABRICKS_HOST"))
     assert "hunter2" not in str(caught.value)
+
+
+def test_without_a_webhook_nothing_is_told_and_days_are_due_at_four(read):
+    settings = read()
+    assert settings.storepipe_webhook_url is None
+    assert settings.storepipe_dagster_url is None
+    assert settings.storepipe_day_deadline == time(4)
+
+
+def test_the_webhook_is_a_secret(read):
+    settings = read(STOREPIPE_WEBHOOK_URL="https://hooks.example/hunter2")
+    assert settings.storepipe_webhook_url.get_secret_value() == "https://hooks.example/hunter2"
+    assert "hunter2" not in repr(settings)
 
 
 def test_the_history_lies_in_the_home(read):

@@ -157,6 +157,17 @@ def test_the_login_is_named_by_its_variable_where_dagster_shows_it(databricks):
     assert launcher.process_config_and_initialize().login["databricks_token"] == "hunter2-token"
 
 
+def test_the_webhook_is_named_by_its_variable_and_used_by_its_value(local, monkeypatch):
+    monkeypatch.delenv("STOREPIPE_WEBHOOK_URL", raising=False)
+    url = "https://hooks.example/hunter2"
+    settings = local.model_copy(update={"storepipe_webhook_url": SecretStr(url)})
+
+    webhook = deployments.webhook(settings)
+    assert "hunter2" not in repr(webhook)
+    assert webhook.process_config_and_initialize().url == url
+    assert deployments.webhook(local).url is None
+
+
 def test_the_lakes_secret_goes_to_the_cluster_by_its_scope_only(databricks):
     launcher = deployments.resources(databricks)["step_launcher"]
     assert launcher.secrets == ["AZURE_STORAGE_CONNECTION_STRING"]

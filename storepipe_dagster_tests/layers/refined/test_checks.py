@@ -1,9 +1,14 @@
 """Tests of `storepipe_dagster.layers.refined.checks`."""
 
+import dagster as dg
 import pytest
 
 from storepipe_dagster.layers.refined import schemas
-from storepipe_dagster.layers.refined.checks import RULES, refined_checks
+from storepipe_dagster.layers.refined.checks import (
+    RULES,
+    refined_checks,
+    the_due_day_is_there,
+)
 from storepipe_dagster.layers.trusted.schemas import SALES
 from storepipe_dagster_tests.layers.literal_lake import failures, judge, write_delta
 
@@ -240,3 +245,12 @@ def test_the_check_of_a_table_without_days_needs_no_days_and_no_other_table(tmp_
     results = judge(tmp_path, refined_checks, only="refined/product_affinity")
 
     assert set(failures(results)) == {("refined/product_affinity", ONCE)}
+
+
+def test_the_due_day_can_be_judged_by_hand_and_is_a_warning_only(tmp_path):
+    write_delta(tmp_path, "refined/sales_by_day", schemas.SALES_BY_DAY)
+
+    (found,) = judge(tmp_path, the_due_day_is_there).values()
+
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.description.endswith(" are not there.")
