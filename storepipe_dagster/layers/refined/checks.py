@@ -16,9 +16,7 @@ from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
 SALES_BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
-KEYS = {
-    table: ", ".join(key) for table, key in schemas.ROW_KEYS.items() if table != "sales_by_day"
-}
+KEYS = {table: ", ".join(key) for table, key in schemas.ROW_KEYS.items() if table != "sales_by_day"}
 MEASURES = {
     "sales_by_category": "sum(units) AS units, sum(revenue) AS revenue",
     "sales_by_product": "sum(units) AS units, sum(revenue) AS revenue",
