@@ -4,7 +4,8 @@ Only files that one of the versions has and the other has not are read: rows in 
 the same. Equal rows in different files, as compaction or a repeated run leaves them, cancel out.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -17,24 +18,37 @@ from storepipe_dagster.history.tables import expect_version, open_table, version
 from storepipe_dagster.history.versions import File, files_of
 from storepipe_dagster.io_managers.lake import Lake, persistent
 
-CHANGE = "change"
-ADDED, REMOVED, CHANGED_FROM, CHANGED_TO = "added", "removed", "changed from", "changed to"
+ADDED, REMOVED, CHANGED_TO = "added", "removed", "changed to"
+ROWS_AT_A_TIME = 500_000
 
+# How many times more often a row is in the files of the one version than in those of the other.
+SURPLUS = """
+    INSERT INTO surplus BY NAME
+    SELECT {columns}, sum("times more") AS "times more" FROM (
+        FROM (SELECT *, 1 AS "times more" FROM new_rows)
+        UNION ALL BY NAME FROM (SELECT *, -1 AS "times more" FROM old_rows)
+    ) GROUP BY {columns} HAVING sum("times more") <> 0
+"""
 # A row is known by its key; rows that share one are paired in the order of their values.
 DIFFERENCES = """
     CREATE TABLE differences AS
-    WITH old AS (
-        SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {columns}) AS "of the key"
-        FROM (FROM before EXCEPT ALL FROM after)
-    ), new AS (
-        SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {columns}) AS "of the key"
-        FROM (FROM after EXCEPT ALL FROM before)
+    WITH each AS (
+        SELECT {columns}, "times more" > 0 AS "is new"
+        FROM surplus, range(abs("times more")::BIGINT)
+    ), numbered AS (
+        SELECT *, row_number() OVER (
+            PARTITION BY "is new", {key} ORDER BY {columns}
+        ) AS "of the key"
+        FROM each
+    ), paired AS (
+        SELECT *, count(*) OVER (PARTITION BY {key}, "of the key") = 2 AS "is changed"
+        FROM numbered
     )
-    SELECT CASE WHEN {found} THEN 'changed from' ELSE 'removed' END AS change, one.*
-    FROM old AS one LEFT JOIN new AS other ON {same}
-    UNION ALL
-    SELECT CASE WHEN {found} THEN 'changed to' ELSE 'added' END AS change, one.*
-    FROM new AS one LEFT JOIN old AS other ON {same}
+    SELECT CASE
+        WHEN "is changed" THEN if("is new", 'changed to', 'changed from')
+        ELSE if("is new", 'added', 'removed')
+    END AS change, {columns}, "of the key"
+    FROM paired
 """
 
 
@@ -79,9 +93,12 @@ def changes(
         old, new = (files_of(table) for table in tables)
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.register("old_rows", _rows_in(tables[0], old.keys() - new.keys()))
-            connection.register("new_rows", _rows_in(tables[1], new.keys() - old.keys()))
-            counts, rows = _compared(connection, row_key, most_rows)
+            columns = _make_surplus(connection, *tables)
+            for files in batches(old, new):
+                connection.register("old_rows", _rows_in(tables[0], files & old.keys()))
+                connection.register("new_rows", _rows_in(tables[1], files & new.keys()))
+                connection.execute(SURPLUS.format(columns=columns))
+            counts, rows = _differences(connection, columns, row_key, most_rows)
     return Changes(
         before,
         after,
@@ -99,6 +116,25 @@ def days_that_differ(old: dict[str, File], new: dict[str, File]) -> tuple[str, .
     return tuple(sorted({file.day for file in differing.values() if file.day is not None}))
 
 
+def batches(old: Mapping[str, File], new: Mapping[str, File]) -> Iterator[set[str]]:
+    """The files that are in one version and not in the other, some whole days at a time.
+
+    Equal rows are of the same day, so memory is bounded by the largest day.
+    """
+    by_day: dict[str, list[str]] = defaultdict(list)
+    for path in old.keys() ^ new.keys():
+        by_day[(new.get(path) or old[path]).day or ""].append(path)
+    batch, rows = set[str](), 0
+    for _, paths in sorted(by_day.items()):
+        batch |= {*paths}
+        rows += sum((new.get(path) or old[path]).rows for path in paths)
+        if rows >= ROWS_AT_A_TIME:
+            yield batch
+            batch, rows = set(), 0
+    if batch:
+        yield batch
+
+
 def _rows_in(table: deltalake.DeltaTable, files: set[str]) -> ds.Dataset:
     everything = table.to_pyarrow_dataset()
     return ds.FileSystemDataset(
@@ -109,33 +145,31 @@ def _rows_in(table: deltalake.DeltaTable, files: set[str]) -> ds.Dataset:
     )
 
 
-def _compared(
-    connection: duckdb.DuckDBPyConnection, row_key: Sequence[str], most_rows: int | None
+def _make_surplus(
+    connection: duckdb.DuckDBPyConnection, old: deltalake.DeltaTable, new: deltalake.DeltaTable
+) -> str:
+    """The table of what is more on one side; the columns of both, null where a side lacks one."""
+    connection.register("old_rows", _rows_in(old, set()))
+    connection.register("new_rows", _rows_in(new, set()))
+    connection.execute("CREATE VIEW all_rows AS FROM new_rows UNION ALL BY NAME FROM old_rows")
+    names = [name for name, *_ in connection.execute("DESCRIBE all_rows").fetchall()]
+    connection.execute('CREATE TABLE surplus AS SELECT *, 0::HUGEINT AS "times more" FROM all_rows')
+    return ", ".join(map(_quoted, names))
+
+
+def _differences(
+    connection: duckdb.DuckDBPyConnection,
+    columns: str,
+    row_key: Sequence[str],
+    most_rows: int | None,
 ) -> tuple[dict[str, int], pa.Table]:
-    # Both sides get the columns of both: one that a version lacks is null there.
-    empty = "SELECT * FROM new_rows LIMIT 0"
-    connection.execute(
-        f"CREATE VIEW after AS ({empty}) UNION ALL BY NAME (SELECT * FROM old_rows LIMIT 0) "
-        "UNION ALL BY NAME FROM new_rows"
-    )
-    connection.execute(f"CREATE VIEW before AS ({empty}) UNION ALL BY NAME FROM old_rows")
-    columns = [name for name, *_ in connection.execute("DESCRIBE after").fetchall()]
-    named = [_quoted(name) for name in (row_key or columns)]
-    counted = [*named, '"of the key"']
-    connection.execute(
-        DIFFERENCES.format(
-            key=", ".join(named),
-            columns=", ".join(map(_quoted, columns)),
-            found='other."of the key" IS NOT NULL',
-            same=" AND ".join(f"one.{name} IS NOT DISTINCT FROM other.{name}" for name in counted),
-        )
-    )
-    counted_rows = connection.execute("SELECT change, count(*) FROM differences GROUP BY 1")
-    counts: dict[str, int] = dict(counted_rows.fetchall())
+    key = ", ".join(map(_quoted, row_key)) or columns
+    connection.execute(DIFFERENCES.format(key=key, columns=columns))
+    counted = connection.execute("SELECT change, count(*) FROM differences GROUP BY 1")
+    counts: dict[str, int] = dict(counted.fetchall())
     limit = "" if most_rows is None else f"LIMIT {most_rows:d}"
     shown = connection.execute(
-        'SELECT * EXCLUDE "of the key" FROM differences '
-        f'ORDER BY {", ".join(named)}, "of the key", change {limit}'
+        f'SELECT change, {columns} FROM differences ORDER BY {key}, "of the key", change {limit}'
     )
     return counts, shown.to_arrow_table()
 

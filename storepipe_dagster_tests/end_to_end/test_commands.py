@@ -13,7 +13,10 @@ from storepipe_dagster_tests.end_to_end.commands import Home
 A_DAY = ("--from", "2020-01-05", "--to", "2020-01-05")
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["run"], ["sql"], ["store"], ["dev"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["demo"], ["run"], ["sql"], ["history"], ["changes"], ["rollback"], ["store"], ["dev"]],
+)
 def test_every_command_has_help(tmp_path, command):
     done = Home(tmp_path).command(*command, "--help")
     assert done.returncode == 0

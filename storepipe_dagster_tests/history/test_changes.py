@@ -4,8 +4,9 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from storepipe_dagster.history.changes import changes
+from storepipe_dagster.history.changes import batches, changes
 from storepipe_dagster.history.tables import NoSuchVersionError
+from storepipe_dagster.history.versions import File
 from storepipe_dagster.row_keys import ROW_KEYS
 from storepipe_dagster_tests.history.conftest import PRODUCTS, SALES
 from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
@@ -113,6 +114,35 @@ def test_all_rows_are_counted_and_some_shown(tables, lake):
     after = tables.rank(*((number, "Shirt") for number in range(20)))
     found = changes(lake, PRODUCTS, 0, after, ("product_id",), most_rows=2)
     assert (found.added, found.rows.num_rows) == (20, 2)
+
+
+def test_whole_days_are_compared_until_there_are_many_rows():
+    old = {
+        "same": File(9, 1, "2020-01-01"),
+        "a": File(300_000, 1, "2020-01-01"),
+        "c": File(1, 1, "2020-01-03"),
+    }
+    new = {
+        "same": File(9, 1, "2020-01-01"),
+        "b": File(300_000, 1, "2020-01-01"),
+        "d": File(1, 1, "2020-01-02"),
+    }
+    assert list(batches(old, new)) == [{"a", "b"}, {"c", "d"}]
+    assert list(batches(new, new)) == []
+
+
+@only_in_a_folder
+def test_a_row_that_moves_to_another_day_is_changed_where_the_key_has_no_day(
+    tables, lake, monkeypatch
+):
+    monkeypatch.setattr("storepipe_dagster.history.changes.ROWS_AT_A_TIME", 1)
+    before = tables.sell("2020-01-01", (1, "1.10"), (2, "2.20"))
+    tables.sell("2020-01-01", (2, "2.20"))
+    after = tables.sell("2020-01-02", (1, "1.10"))
+    assert rows(changes(lake, SALES, before, after, ("cart_id",))) == [
+        ("changed from", "2020-01-01", "1", "1.10"),
+        ("changed to", "2020-01-02", "1", "1.10"),
+    ]
 
 
 @only_in_a_folder
