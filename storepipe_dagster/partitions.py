@@ -12,14 +12,32 @@ from storepipe_dagster.settings import settings
 # Dagster calls these beta; its version is pinned, and our tests use them.
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
 warnings.filterwarnings("ignore", "Parameter `include_sources`", dg.BetaWarning)
-warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheck", dg.PreviewWarning)
 
 DAYS = dg.DailyPartitionsDefinition(start_date=settings().storepipe_start_date.isoformat())
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 
 
+# Dagster's names for the days of a run: one, or a range of them.
+ONE_DAY = "dagster/partition"
+FIRST_DAY, LAST_DAY = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
 class DaysError(UserError):
     """The days that were asked for do not exist as partitions."""
+
+
+def days_of(run: dg.DagsterRun) -> Sequence[str]:
+    """The days that a run is about; a run that names none is about all of them.
+
+    Checks go by this, and have no partitions of their own: Dagster would show the days of a range
+    as skipped, as one result has room for one partition.
+    """
+    first = run.tags.get(FIRST_DAY, run.tags.get(ONE_DAY))
+    if first is None:
+        return DAYS.get_partition_keys()
+    return DAYS.get_partition_keys_in_range(
+        dg.PartitionKeyRange(first, run.tags.get(LAST_DAY, first))
+    )
 
 
 def day_range(first: date, last: date) -> Sequence[str]:

@@ -357,6 +357,12 @@ def test_these_checks_stop_what_is_downstream(defs):
     ] == lines(WARNINGS)
 
 
+def test_no_check_has_days_that_the_ui_would_show_as_skipped(defs):
+    graph = defs.resolve_asset_graph()
+
+    assert [key for key in graph.asset_check_keys if graph.get(key).partitions_def] == []
+
+
 def test_every_check_job_and_schedule_tells_what_it_is_about(defs):
     graph = defs.resolve_asset_graph()
     checks = [graph.get(key) for key in sorted(graph.asset_check_keys)]

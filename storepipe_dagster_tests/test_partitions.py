@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from storepipe_dagster import partitions
-from storepipe_dagster.partitions import DaysError, day_range
+from storepipe_dagster.partitions import DAYS, DaysError, day_range, days_of
 
 START = date(2019, 12, 1)
 
@@ -27,6 +27,21 @@ def test_a_closed_range_gives_each_of_its_days():
 
 def test_one_day_is_a_range():
     assert day_range(START, START) == ["2019-12-01"]
+
+
+def test_a_run_is_about_its_day_or_the_days_of_its_range_or_all_days():
+    one = {"dagster/partition": "2020-02-29"}
+    several = {
+        "dagster/asset_partition_range_start": "2020-02-28",
+        "dagster/asset_partition_range_end": "2020-03-01",
+    }
+    runs = [dg.DagsterRun("store_pipeline", tags=tags) for tags in (one, several, {})]
+
+    assert [days_of(run) for run in runs] == [
+        ["2020-02-29"],
+        ["2020-02-28", "2020-02-29", "2020-03-01"],
+        DAYS.get_partition_keys(),
+    ]
 
 
 def test_yesterday_is_the_last_day():

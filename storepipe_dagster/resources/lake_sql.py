@@ -115,7 +115,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def day_bounds(days: list[str]) -> dict[str, date]:
+def day_bounds(days: Sequence[str]) -> dict[str, date]:
     """Parameters for a condition on the closed range of some days."""
     return {"first": date.fromisoformat(min(days)), "last": date.fromisoformat(max(days))}
 

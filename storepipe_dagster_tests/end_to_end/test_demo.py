@@ -17,7 +17,7 @@ def test_the_demo_succeeds_and_says_where_to_look(demo):
 def test_every_step_is_told_with_its_rows(demo):
     _, done = demo
     steps = [line for line in done.stderr.splitlines() if line.startswith("[")]
-    assert len(steps) == 25
+    assert len(steps) == 20
     assert any("trusted/sales" in line and line.endswith("rows") for line in steps)
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 import duckdb
 
 from storepipe_dagster.layers.refined import schemas
-from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.partitions import DAYS, days_of
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
@@ -91,7 +91,6 @@ MEANINGS = {
             asset=key,
             description=MEANINGS[name],
             blocking=True,
-            partitions_def=DAYS if key == SALES_BY_DAY else None,
         )
         for key, name in RULES
     ],
@@ -107,7 +106,7 @@ def refined_checks(
             if rule in selected:
                 of_days = rule[0] == SALES_BY_DAY
                 yield no_rows(
-                    lake, rule, query, day_bounds(context.partition_keys) if of_days else None
+                    lake, rule, query, day_bounds(days_of(context.run)) if of_days else None
                 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.partitions import days_of
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.database import Database
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds
@@ -22,9 +22,8 @@ DAY_COLUMNS = {"products": None, "users": None, "carts": "cart_date", "cart_item
             asset=dg.AssetKey(["raw", "relational", table]),
             blocking=True,
             description="The files and the database have as many rows, of the days of the run.",
-            partitions_def=DAYS if column else None,
         )
-        for table, column in DAY_COLUMNS.items()
+        for table in DAY_COLUMNS
     ],
     can_subset=True,
 )
@@ -32,13 +31,14 @@ def relational_checks(
     context: dg.AssetCheckExecutionContext, database: Database, lake_sql: LakeSql
 ) -> Iterator[dg.AssetCheckResult]:
     """The number of rows in the files and in the database, for the days of the run."""
+    of_run = days_of(context.run)
     with lake_sql.connect() as lake:
         for check in sorted(context.selected_asset_check_keys):
             table = check.asset_key.path[-1]
             query, wanted, days = f"SELECT count(*) FROM raw_relational.{table}", None, None
             if column := DAY_COLUMNS[table]:
                 query += f" WHERE {column} BETWEEN $first AND $last"
-                wanted, days = day_bounds(context.partition_keys), (column, context.partition_keys)
+                wanted, days = day_bounds(of_run), (column, of_run)
             extracted = lake.execute(query, wanted).fetchall()[0][0]
             in_database = database.count(table, days)
             yield dg.AssetCheckResult(

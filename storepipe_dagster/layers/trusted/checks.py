@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from storepipe_dagster.layers.trusted.schemas import REJECTION_REASONS
-from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.partitions import days_of
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
@@ -124,7 +124,6 @@ WARNINGS = {DAYS_WITH_MANY_REJECTED}
             asset=key,
             description=MEANINGS[query],
             blocking=query not in WARNINGS,
-            partitions_def=None if key == PRODUCT_PRICES else DAYS,
             additional_deps=OTHERS.get(query),
         )
         for (key, name), query in RULES.items()
@@ -141,7 +140,7 @@ def trusted_checks(
             if rule not in selected:
                 continue
             wanted: dict[str, Any] = (
-                {} if rule[0] == PRODUCT_PRICES else day_bounds(context.partition_keys)
+                {} if rule[0] == PRODUCT_PRICES else day_bounds(days_of(context.run))
             )
             if query == UNKNOWN_REASONS:
                 wanted["reasons"] = list(REJECTION_REASONS)
