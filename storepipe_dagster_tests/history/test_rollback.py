@@ -1,5 +1,6 @@
 """Tests of rolling a table back, as the job that does it."""
 
+import dagster as dg
 import pytest
 
 from storepipe_dagster.history.ops import RollBackError
@@ -57,6 +58,23 @@ def test_a_table_without_days_is_one_entry_in_the_history(tables, run, instance)
     run(ROLL_BACK_TABLE, table="refined/sales_by_product", version=old)
     assert tables.rows(PRODUCTS) == [("1", "Shirt")]
     assert materialized(instance, PRODUCTS) == {None: (new, old, new + 1, 1)}
+
+
+@only_in_a_folder
+def test_the_refined_tables_follow_a_roll_back_of_the_sales(tables, run, instance):
+    from storepipe_dagster.definitions import defs  # noqa: PLC0415  # slow
+
+    def requested(cursor):
+        return dg.evaluate_automation_conditions(defs=defs, instance=instance, cursor=cursor)
+
+    old = tables.sell("2020-01-02", (1, "1.10"))
+    tables.sell("2020-01-02", (1, "9.90"))
+    before = requested(None)
+    run(ROLL_BACK_TABLE, table="trusted.sales", version=old)
+    after = requested(before.cursor)
+    by_day = dg.AssetKey(["refined", "sales_by_day"])
+    assert before.total_requested == 0
+    assert after.get_requested_partitions(by_day) == {"2020-01-02"}
 
 
 def test_a_table_goes_back_to_a_time(tables, run):
