@@ -11,12 +11,15 @@ from urllib.parse import parse_qs
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from storepipe_dagster.errors import UserError
+from storepipe_dagster.errors import PassingError, UserError
 from storepipe_dagster.storage_account import StorageAccount
 
 CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
 NOW, CLOCK_SKEW = timedelta(), timedelta(minutes=5)
 UNAUTHENTICATED, FORBIDDEN, SERVER_ERROR = 401, 403, 500
+ASK_AGAIN, BEING_CHANGED = {408, 429}, {"ContainerBeingDeleted"}
+# A wrong address, or a certificate that is not trusted, gets no better by itself.
+STAYING = ("SSL", "certificate", "Name or service not known", "nodename")
 NO_IDENTITY = (
     "no Azure identity was found or it was refused. Log in with az login, give the machine a "
     "managed identity, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET"
@@ -67,9 +70,30 @@ class LakeUnreachableError(UserError):
     """The storage account cannot be used; the message says why and what to do."""
 
 
+class LakeAwayError(LakeUnreachableError, PassingError):
+    """The storage account, or the way to it, has trouble of its own."""
+
+
+def unreachable(error: AzureError, account: StorageAccount) -> LakeUnreachableError:
+    """The error to raise for one of Azure's clients."""
+    kind = LakeAwayError if passes(error) else LakeUnreachableError
+    return kind(explain(error, account))
+
+
 def explain(error: AzureError, account: StorageAccount) -> str:
     """What is wrong with the account, and what to do; no secret."""
     return f"{account.endpoint} cannot be used as the lake: {_reason(error, account)}."
+
+
+def passes(error: AzureError) -> bool:
+    """Whether the same request may succeed later: no answer, or one that asks for patience."""
+    if isinstance(error, HttpResponseError) and error.response is not None:
+        status = error.status_code or 0
+        return status in ASK_AGAIN or status >= SERVER_ERROR or code_of(error) in BEING_CHANGED
+    stays = isinstance(error, ClientAuthenticationError) or any(
+        sign in text for text in _texts(error) for sign in STAYING
+    )
+    return not stays
 
 
 def code_of(error: HttpResponseError) -> str:

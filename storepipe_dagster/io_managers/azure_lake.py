@@ -35,7 +35,7 @@ from pydantic import Field
 from pyspark.errors import PySparkException
 
 from storepipe_dagster.io_managers.abfs_options import abfs_options
-from storepipe_dagster.io_managers.azure_errors import LakeUnreachableError, code_of, explain
+from storepipe_dagster.io_managers.azure_errors import LakeUnreachableError, code_of, unreachable
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.storage_account import PUBLIC_SUFFIX, StorageAccount
 
@@ -115,7 +115,7 @@ class AzureLake(Lake):
         try:
             return _opened(self.account)
         except AzureError as error:
-            raise LakeUnreachableError(explain(error, self.account)) from None
+            raise unreachable(error, self.account) from None
 
     @property
     def files(self) -> AzureFiles:
@@ -173,13 +173,13 @@ class AzureLake(Lake):
         try:
             yield
         except AzureError as error:
-            raise LakeUnreachableError(explain(error, self.account)) from None
+            raise unreachable(error, self.account) from None
         except ENGINES:
             # Theirs tell little, "Generic MicrosoftAzure error" maybe: ask the account itself.
             try:
                 make_containers(connect(self.account, **IMPATIENT))
             except AzureError as error:
-                raise LakeUnreachableError(explain(error, self.account)) from None
+                raise unreachable(error, self.account) from None
             raise
 
     @contextmanager

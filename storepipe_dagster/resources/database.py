@@ -16,7 +16,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
-from storepipe_dagster.errors import UserError
+from storepipe_dagster.errors import PassingError, UserError
 
 Row = tuple[Any, ...]
 Days = tuple[str, Sequence[str]]
@@ -25,6 +25,10 @@ Result = TypeVar("Result")
 
 class DatabaseError(UserError):
     """The database cannot do what is asked of it; the message says why and what to do."""
+
+
+class DatabaseBusyError(DatabaseError, PassingError):
+    """The database is away, or others have what is needed, for longer than we try."""
 
 
 class Database(dg.ConfigurableResource[Any]):
@@ -131,12 +135,12 @@ def execute_many(connection: sa.Connection, statement: sa.Insert, rows: Sequence
 
 
 @contextmanager
-def explained(explain: Callable[[sa.exc.DBAPIError], str]) -> Iterator[None]:
+def explained(explain: Callable[[sa.exc.DBAPIError], DatabaseError]) -> Iterator[None]:
     """Turn the driver's errors into a ``DatabaseError``."""
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise DatabaseError(explain(error)) from None
+        raise explain(error) from None
 
 
 def differences(inspector: sa.Inspector, table: sa.Table) -> list[str]:

@@ -21,6 +21,7 @@ from sqlalchemy.dialects import mysql
 
 from storepipe_dagster.resources.database import (
     Database,
+    DatabaseBusyError,
     DatabaseError,
     Days,
     Result,
@@ -178,7 +179,7 @@ class MySqlDatabase(Database):
         """Hold one of the server's named locks, which go with the connection."""
         lock = "storepipe " + hashlib.sha256(f"{self.database} {name}".encode()).hexdigest()[:40]
         if not connection.scalar(sa.func.get_lock(lock, SECONDS_TO_LOCK)):
-            raise DatabaseError(
+            raise DatabaseBusyError(
                 f"Another run has been loading {name} for {SECONDS_TO_LOCK} s. "
                 "Wait for it to end, or end it, and run again. "
                 f"The server forgets a run that was lost after {SECONDS_TO_FORGET // 60} minutes."
@@ -221,4 +222,5 @@ class MySqlDatabase(Database):
             ) from None
 
     def _error(self, error: BaseException) -> DatabaseError:
-        return DatabaseError(explain(error, self.host, self.port, self.user, self.database))
+        kind = DatabaseBusyError if is_passing(error) else DatabaseError
+        return kind(explain(error, self.host, self.port, self.user, self.database))

@@ -14,7 +14,7 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from dagster_pyspark.resources import spark_session_from_config
 
-from storepipe_dagster.errors import UserError
+from storepipe_dagster.errors import PassingError
 from storepipe_dagster.io_managers.lake import Lake
 
 # Sail writes "Etc/UTC" otherwise, and its Delta tables then differ from delta-rs's.
@@ -25,7 +25,7 @@ SPARK_CONNECT_PORT = 15002
 SECONDS_TO_CONNECT = 10
 
 
-class SparkUnreachableError(UserError):
+class SparkUnreachableError(PassingError):
     """Nobody listens at STOREPIPE_SPARK_REMOTE."""
 
 

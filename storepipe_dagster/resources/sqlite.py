@@ -14,6 +14,7 @@ from sqlalchemy.dialects import sqlite
 
 from storepipe_dagster.resources.database import (
     Database,
+    DatabaseBusyError,
     DatabaseError,
     Days,
     Result,
@@ -91,9 +92,10 @@ class SqliteDatabase(Database):
             yield result
 
 
-def _explain(error: sa.exc.DBAPIError) -> str:
+def _explain(error: sa.exc.DBAPIError) -> DatabaseError:
     """SQLite's own words, which show no values."""
-    return f"The database refuses: {error.orig}."
+    kind = DatabaseBusyError if "locked" in str(error.orig) else DatabaseError
+    return kind(f"The database refuses: {error.orig}.")
 
 
 def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:

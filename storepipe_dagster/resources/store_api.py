@@ -19,7 +19,7 @@ import requests
 import tenacity
 
 from storepipe_dagster.captures import Spool
-from storepipe_dagster.errors import UserError
+from storepipe_dagster.errors import PassingError, UserError
 from storepipe_dagster.resources.json_arrays import NotAnArrayError, split_array
 
 CHUNK = 256 * 1024
@@ -32,6 +32,10 @@ PASSWORD = "password"  # noqa: S105
 
 class StoreApiError(UserError):
     """The API did not give a usable answer; the message names the address and what came."""
+
+
+class StoreApiAwayError(StoreApiError, PassingError):
+    """The API gave no usable answer however often it was asked."""
 
 
 class _PassingError(Exception):
@@ -99,11 +103,12 @@ class StoreApi(dg.ConfigurableResource[Any]):
         try:
             spool: Spool = retrying(self._read, path, parameters)
         except _PassingError as error:
-            raise self._failed(path, error, f" {self.tries} times; the last time") from None
+            failed = self._failed(path, error, f" {self.tries} times; the last time")
+            raise StoreApiAwayError(failed) from None
         except _RefusedError as error:
             if parameters and error.status in DATES_NOT_TAKEN:
                 raise
-            raise self._failed(path, error) from None
+            raise StoreApiError(self._failed(path, error)) from None
         return spool.texts(path)
 
     def _read(self, path: str, parameters: Mapping[str, str] | None) -> Spool:
@@ -150,8 +155,8 @@ class StoreApi(dg.ConfigurableResource[Any]):
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{path}"
 
-    def _failed(self, path: str, error: Exception, times: str = "") -> StoreApiError:
-        return StoreApiError(
+    def _failed(self, path: str, error: Exception, times: str = "") -> str:
+        return (
             f"GET {self._address(path)} failed{times}: {error}. Nothing was written. "
             "Check STOREPIPE_API_URL and that the store answers there, then run again."
         )

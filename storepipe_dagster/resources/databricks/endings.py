@@ -22,7 +22,7 @@ from databricks.sdk.service.jobs import (
     TerminationCodeCode,
 )
 
-from storepipe_dagster.errors import UserError
+from storepipe_dagster.errors import PassingError, UserError
 
 ENDED = {
     RunLifeCycleState.TERMINATED,
@@ -60,9 +60,9 @@ REFUSED_LOGIN = ("invalid_", "unauthorized", "access_denied", "validate:")
 class DatabricksRunError(UserError):
     """A Databricks run ended before the step did."""
 
-    def __init__(self, message: str, *, passing: bool) -> None:
-        self.passing = passing
-        super().__init__(message)
+
+class DatabricksAwayError(DatabricksRunError, PassingError):
+    """It ended so for no fault of ours, or the workspace cannot be reached."""
 
 
 class WorkspaceError(UserError):

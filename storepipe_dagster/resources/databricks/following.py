@@ -24,7 +24,7 @@ from dagster_shared.serdes.errors import DeserializationError
 from databricks.sdk.service.jobs import Run
 
 from storepipe_dagster.resources.databricks.endings import (
-    DatabricksRunError,
+    DatabricksAwayError,
     describe,
     has_ended,
     is_unreachable,
@@ -60,7 +60,7 @@ class Following:
         self._held: list[dg.EventLogEntry] = []
 
     def events(self, poll_seconds: float, most_seconds: float) -> Iterator[dg.DagsterEvent]:
-        """The events of the step, as they come; raises ``DatabricksRunError`` at the time limit.
+        """The events of the step, as they come; raises ``DatabricksAwayError`` at the time limit.
 
         How the step ended is told last, when all is known of the run; once it is known, nothing
         that happens to the run changes it.
@@ -79,10 +79,9 @@ class Following:
         while not has_ended(self.run) or (succeeded(self.run) and not self._held and late_reads):
             page = self.run.run_page_url
             if time.monotonic() > deadline:
-                raise DatabricksRunError(
+                raise DatabricksAwayError(
                     f"Databricks run {self._id} has not ended after {most_seconds:.0f} s, and is "
-                    f"cancelled. Run page: {page}",
-                    passing=True,
+                    f"cancelled. Run page: {page}"
                 )
             with raise_execution_interrupts():
                 time.sleep(poll_seconds)

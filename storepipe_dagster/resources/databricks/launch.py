@@ -43,6 +43,7 @@ from storepipe_dagster.resources.databricks.clients import (
     VolumesClient,
 )
 from storepipe_dagster.resources.databricks.endings import (
+    DatabricksAwayError,
     DatabricksRunError,
     describe,
     has_ended,
@@ -151,10 +152,10 @@ class Launch(DatabricksPySparkStepLauncher):
             output = self.workspace.jobs.get_run_output(cast("int", task))
             trace = output.error_trace or said or output.error or ""
         there = f"\nWhat it told there:\n{trace[-TRACE_LENGTH:]}" if trace else ""
-        return DatabricksRunError(
+        kind = DatabricksAwayError if passes(run, silent=not said) else DatabricksRunError
+        return kind(
             f"Databricks run {run.run_id} ended before the step did, as {describe(run)}\n"
-            f"Run page: {run.run_page_url}{there}",
-            passing=passes(run, silent=not said),
+            f"Run page: {run.run_page_url}{there}"
         )
 
     def _cancel(self, log: DagsterLogManager, databricks_run: int) -> None:

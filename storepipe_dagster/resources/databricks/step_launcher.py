@@ -12,7 +12,7 @@ from dagster_shared.utils.warnings import SupersessionWarning
 from databricks.sdk.errors.base import DatabricksError
 
 from storepipe_dagster.resources.databricks.endings import (
-    DatabricksRunError,
+    DatabricksAwayError,
     explain_refusal,
     is_unreachable,
 )
@@ -64,16 +64,13 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
             raise explain_refusal(error, self.host, self.staging) from None
         try:
             yield from launch.launch_step(step_context)
-        except DatabricksRunError as failure:
-            if not failure.passing:
-                raise
+        except DatabricksAwayError as failure:
             raise self._again(attempt) from failure
         except (DatabricksError, requests.RequestException, TimeoutError, ValueError) as error:
             if not is_unreachable(error):
                 raise explain_refusal(error, self.host, self.staging) from None
-            away = DatabricksRunError(
-                f"Databricks at {self.host} cannot be reached: {error}. Check DATABRICKS_HOST.",
-                passing=True,
+            away = DatabricksAwayError(
+                f"Databricks at {self.host} cannot be reached: {error}. Check DATABRICKS_HOST."
             )
             raise self._again(attempt) from away
 
