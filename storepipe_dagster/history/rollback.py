@@ -39,7 +39,6 @@ class RolledBack:
     to: int
     to_time: datetime
     version: int
-    rows_before: int
     parts: dict[str | None, list[File]]
 
 
@@ -84,7 +83,6 @@ def roll_back(
         to=target.number,
         to_time=target.time,
         version=table.version(),
-        rows_before=sum(file.rows for file in old.values()),
         parts={
             day: [file for file in new.values() if file.day == day]
             for day in days_that_differ(old, new) or [None]
