@@ -222,7 +222,7 @@ def test_a_step_that_was_done_is_not_undone_by_how_its_run_ends(databricks):
 
 def test_a_run_that_takes_too_long_is_ended_and_launched_again(databricks):
     databricks.workspace.scripted.append(NEVER)
-    done, launched = databricks.run(*A_DAY, *PRICES, DATABRICKS_TIMEOUT_SECONDS="15")
+    done, launched = databricks.run(*A_DAY, *PRICES, DATABRICKS_TIMEOUT_SECONDS="25")
     assert done.returncode == 0, done.stderr
     assert [run.result_state for run in launched] == ["TIMEDOUT", "SUCCESS"]
 
