@@ -4,8 +4,8 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-LOCK := uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
-	--no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
+LOCK := uv pip compile pyproject.toml --extra dev --extra production --universal \
+	--python-version 3.10 --no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
 # Databricks runtime 18 LTS; its library lists know no hashes and no markers.
 CLUSTER_LOCK := uv pip compile --group pyproject.toml:cluster --constraint requirements.lock \
 	--python-version 3.12 --python-platform x86_64-unknown-linux-gnu --no-emit-index-url \
@@ -34,7 +34,7 @@ $(UV):
 demo: install  ## All set-up, then the whole graph on a synthetic shop
 	$(BIN)/storepipe demo
 
-servers: install  ## What the tests need beside Python: MariaDB, MySQL, Azurite, Chromium
+servers: install  ## What the tests need beside Python: MariaDB, MySQL, PostgreSQL, Azurite, Chromium
 	$(BIN)/python -m storepipe_dagster_tests.servers.install
 
 test: install servers  ## All set-up, then all tests

@@ -27,6 +27,8 @@ from storepipe_dagster_tests.servers.fixtures import (  # noqa: E402
     mariadb_database,  # noqa: F401
     mysql,  # noqa: F401
     mysql_database,  # noqa: F401
+    postgres,  # noqa: F401
+    postgres_database,  # noqa: F401
 )
 from storepipe_dagster_tests.spark import classic_spark, sail, spark  # noqa: E402, F401
 from storepipe_dagster_tests.workers import (  # noqa: E402

@@ -8,6 +8,7 @@ from storepipe_dagster_tests.servers.azurite import Azurite
 from storepipe_dagster_tests.servers.certificates import Authority
 from storepipe_dagster_tests.servers.mariadb import Database, MariaDb
 from storepipe_dagster_tests.servers.mysql import MySql
+from storepipe_dagster_tests.servers.postgres import Postgres, PostgresDatabase
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +47,19 @@ def mysql_database(mysql: MySql) -> Database:
 def database_server(request: pytest.FixtureRequest) -> MariaDb:
     """Run the test once on each server."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that all tests share; who kills it starts it again."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> PostgresDatabase:
+    """An empty database on PostgreSQL, with a user of its own who owns it."""
+    return postgres.create_database()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ DEBIAN = {
     "my_print_defaults": "mariadb-client-core",
     "setpriv": "util-linux",
     "chromium": "chromium",
+    "postgres": "postgresql",
 }
 AZURITE_FOLDER = FOLDER / f"azurite-{AZURITE}"
 OURS = {
@@ -28,8 +29,15 @@ OURS = {
     "mysqld": FOLDER / "mysql" / "mysqld",
 }
 DEBIAN_KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-# An ordinary user's PATH may lack the folders of servers.
-SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
+# An ordinary user's PATH may lack the folders of servers; Debian's PostgreSQL is on nobody's.
+SEARCH_PATH = os.pathsep.join(
+    [
+        os.environ.get("PATH", os.defpath),
+        "/usr/local/sbin",
+        "/usr/sbin",
+        *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
+    ]
+)
 BY_HAND = f"""\
 The tests run on real servers. What is missing: {{missing}}.
 {{reason}}

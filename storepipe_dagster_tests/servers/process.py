@@ -29,6 +29,8 @@ class Server:
     """Use it in a `with` block, which starts it, and ends it and removes its folder at the end."""
 
     name: ClassVar[str]
+    start_seconds: ClassVar[float] = START_SECONDS
+    stop_seconds: ClassVar[float] = STOP_SECONDS
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"storepipe-{self.name}-"))
@@ -69,7 +71,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the test run, which then stops it
             ).result()
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -102,7 +104,7 @@ class Server:
         process, self._process = self._process, None
         process.send_signal(how)
         try:
-            process.wait(STOP_SECONDS)
+            process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

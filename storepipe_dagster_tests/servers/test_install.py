@@ -12,6 +12,7 @@ from storepipe_dagster_tests.servers.azurite import Azurite
 from storepipe_dagster_tests.servers.install import InstallError, MissingServerError
 from storepipe_dagster_tests.servers.mariadb import MariaDb
 from storepipe_dagster_tests.servers.mysql import MySql
+from storepipe_dagster_tests.servers.postgres import Postgres
 
 
 @pytest.fixture
@@ -35,7 +36,12 @@ def put_program(folder, name, script="exit 0"):
 
 @pytest.mark.parametrize(
     ("server", "program"),
-    [(MariaDb, "mariadbd"), (MySql, "mysqld"), (Azurite, "azurite-blob")],
+    [
+        (MariaDb, "mariadbd"),
+        (MySql, "mysqld"),
+        (Postgres, "postgres"),
+        (Azurite, "azurite-blob"),
+    ],
 )
 def test_a_missing_server_fails_with_what_to_do(bare_machine, server, program):
     with pytest.raises(MissingServerError, match=f"(?s)missing: {program}.*make servers"):
@@ -46,7 +52,7 @@ def test_without_apt_get_it_says_what_is_needed(bare_machine):
     with pytest.raises(MissingServerError) as caught:
         install.install()
     message = str(caught.value)
-    assert "mariadb-server-core, mariadb-client-core, util-linux, chromium" in message
+    assert "mariadb-server-core, mariadb-client-core, util-linux, chromium, postgresql" in message
     assert "This machine has no apt-get." in message
     assert "apt-get install --no-install-recommends mariadb-server-core" in message
 

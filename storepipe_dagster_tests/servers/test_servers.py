@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
+import psycopg2.errors
 import pymysql
 import pytest
 from azure.core.credentials import AccessToken
@@ -126,6 +127,19 @@ def test_mysql_users_log_in_with_caching_sha2_password(mysql, mysql_database):
 
 def test_mariadb_comes_up_with_its_own_character_set(mariadb):
     assert mariadb.execute("SELECT @@global.character_set_server") == (("latin1",),)
+
+
+def test_postgres_keeps_what_was_committed_and_its_databases_apart(postgres):
+    mine, theirs = postgres.create_database(), postgres.create_database()
+    mine.ask("CREATE TABLE kept AS SELECT 1 AS id")
+    postgres.kill()
+    with pytest.raises(psycopg2.OperationalError, match="Connection refused"):
+        mine.ask("SELECT 1")
+    postgres.start()
+    assert mine.ask("SELECT id FROM kept") == [(1,)]
+    with pytest.raises(psycopg2.errors.UndefinedTable):
+        theirs.ask("SELECT id FROM kept")
+    assert mine.password not in repr(mine)
 
 
 def test_a_stopped_azurite_keeps_its_blobs():
