@@ -33,6 +33,7 @@ LONGEST_FIRST = (
     "end_to_end/demo azure",
     "end_to_end/test_real_data azure",
     CLASSIC_SPARK,
+    "production/test_services",
     "end_to_end/",
     "io_managers/test_azure_faults",
 )

@@ -1,16 +1,19 @@
-"""Tests of `storepipe_dagster/production/dagster.yaml`, on an Azurite under Azure's own names."""
+"""Tests of `production/dagster.yaml`, on a PostgreSQL and an Azurite under Azure's own names."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from azure.storage.blob import BlobServiceClient
+from dagster._core.definitions.run_request import InstigatorType
 
 import storepipe_dagster
 from storepipe_dagster.instance import CONFIGURATION
+from storepipe_dagster.run_launcher import WatchedRunLauncher
 from storepipe_dagster_tests.io_managers.azure_cloud import HEADER, managed_identity, tunnel
 from storepipe_dagster_tests.servers.azurite import Azurite
 
@@ -56,7 +59,7 @@ def account_and_server(authority):
 
 
 @pytest.fixture
-def print_in_a_step(authority, account_and_server, tmp_path):
+def print_in_a_step(authority, account_and_server, postgres_database, tmp_path):
     """Run a step on an instance of this text; gives what it printed, as read from Azure."""
     account, server = account_and_server
 
@@ -77,6 +80,7 @@ def print_in_a_step(authority, account_and_server, tmp_path):
                         "HTTPS_PROXY": f"http://127.0.0.1:{way.server_port}",
                         "PATH": os.environ["PATH"],
                         "REQUESTS_CA_BUNDLE": str(authority.path),
+                        **postgres_database.environment(),
                         **environment,
                     },
                     cwd=tmp_path,
@@ -101,7 +105,7 @@ def container(account_and_server, authority):
     container.delete_container()
 
 
-def test_an_identity_keeps_what_steps_print_in_azure(print_in_a_step, container):
+def test_an_identity_keeps_what_steps_print_in_azure(print_in_a_step, container, postgres_database):
     with managed_identity() as identity:
         told = print_in_a_step(
             FILE.read_text(),
@@ -114,6 +118,9 @@ def test_an_identity_keeps_what_steps_print_in_azure(print_in_a_step, container)
     kept = [blob.name for blob in container.list_blobs()]
     assert {name.rpartition(".")[2] for name in kept} == {"out", "err"}
     assert all(name.startswith("storepipe/storage/") for name in kept)
+    assert postgres_database.ask("SELECT status FROM runs") == [("SUCCESS",)]
+    events = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
+    assert postgres_database.ask(events) == [(1,)]
 
 
 def test_the_key_in_the_comment_does_too(print_in_a_step, container, account_and_server):
@@ -127,6 +134,58 @@ def test_the_key_in_the_comment_does_too(print_in_a_step, container, account_and
 
     assert "stdout: a line of a step\n" in told
     assert account.key not in told
+
+
+SQLITE = """\
+  custom:
+    module: storepipe_dagster.instance
+    class: BatchingSqliteStorage
+    config:
+      base_dir:
+        env: DAGSTER_HOME
+"""
+
+
+@pytest.fixture
+def home(monkeypatch, postgres_database, tmp_path):
+    """A folder for dagster.yaml, and the variables that it asks for."""
+    variables = {
+        "AZURE_STORAGE_ACCOUNT_NAME": "nobody",
+        "DAGSTER_HOME": str(tmp_path),
+        **postgres_database.environment(),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def test_the_sqlite_in_the_comment_keeps_the_history_too(home):
+    text = FILE.read_text()
+    postgres, _, rest = text.partition("storage:\n")[2].partition("  # Or, in place of the above")
+    commented = "".join(f"  # {line[2:]}\n" for line in SQLITE.splitlines())
+    assert commented in rest
+    (home / "dagster.yaml").write_text(text.replace(postgres, "").replace(commented, SQLITE))
+
+    with dg.DagsterInstance.get() as instance:
+        assert type(instance.run_storage).__name__ == "SqliteRunStorage"
+
+
+def test_the_daemon_watches_runs_and_forgets_old_looks(home):
+    (home / "dagster.yaml").write_text(FILE.read_text())
+
+    with dg.DagsterInstance.get() as instance:
+        assert type(instance.run_storage).__name__ == "PostgresRunStorage"
+        assert isinstance(instance.run_launcher, WatchedRunLauncher)
+        assert instance.run_launcher.supports_check_run_worker_health
+        kept = instance.get_tick_retention_settings(InstigatorType.SENSOR)
+        queue = instance.get_concurrency_config().run_queue_config
+    assert {status.value: days for status, days in kept.items()} == {
+        "STARTED": -1,
+        "SKIPPED": 7,
+        "SUCCESS": 30,
+        "FAILURE": 30,
+    }
+    assert (queue.max_concurrent_runs, queue.max_user_code_failure_retries) == (4, 20)
 
 
 def test_tables_and_retries_are_as_on_the_laptop():
