@@ -22,7 +22,7 @@ PARQUET_FILE = "data.parquet"
 PARTITION_COLUMN = "partition_expr"  # Dagster's name for it in an asset's metadata
 
 
-TRIES = 6
+TRIES = 8
 # Of delta-rs, Sail and the object store below both: another came first, or the way was cut.
 PASSING = (
     "Failed to commit transaction",
@@ -165,7 +165,7 @@ def passes(error: BaseException) -> bool:
 persistent = tenacity.retry(
     retry=tenacity.retry_if_exception(passes),
     stop=tenacity.stop_after_attempt(TRIES),
-    wait=tenacity.wait_random_exponential(0.2, 10),
+    wait=tenacity.wait_random_exponential(0.5, 10),  # some 20 s in all
     reraise=True,
 )
 

