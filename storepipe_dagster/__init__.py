@@ -12,6 +12,7 @@ Services that every layer shares: ``resources`` (the API, the database, Spark), 
 (the lake and its file formats), ``settings``, ``partitions``, ``times``, ``columns``, ``pools``
 (whose turn it is), ``automation`` (what follows what), ``history`` (what the lake's tables were).
 Orchestration on top: ``definitions``, ``jobs``, ``schedules``, ``sensors`` (which tell
-``messages``), ``runs`` (which take ``turns``), ``instance``, ``run_launcher``, ``cli``.
+``messages``), ``runs`` (which take ``turns``), ``standing`` (what is failed or missing),
+``failures`` (what passes), ``instance``, ``run_launcher``, ``cli``.
 ``store`` is an embedded Fake Store compatible server, for demos and tests.
 """

@@ -22,6 +22,7 @@ import click
 from storepipe_dagster import history_commands
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.printing import format_option, on_screen, print_query
+from storepipe_dagster.status_command import status
 
 DAY = click.DateTime(["%Y-%m-%d"])
 WEBSERVER_PORT = 3000
@@ -194,6 +195,7 @@ def dev() -> None:
 
 for command in (history_commands.history, history_commands.changes, history_commands.rollback):
     storepipe.add_command(command)
+storepipe.add_command(status)
 
 
 def main() -> None:

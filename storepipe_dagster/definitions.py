@@ -16,15 +16,17 @@ from storepipe_dagster.schedules import SCHEDULES
 from storepipe_dagster.sensors import sensors
 from storepipe_dagster.settings import Settings
 from storepipe_dagster.settings import settings as read_settings
+from storepipe_dagster.standing_checks import standing_checks
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The asset graph on the resources of the deployment that the settings name."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules([raw, mysql, relational, trusted, refined]),
-        asset_checks=dg.load_asset_checks_from_modules(
-            [relational_checks, trusted_checks, refined_checks]
-        ),
+        asset_checks=[
+            *dg.load_asset_checks_from_modules([relational_checks, trusted_checks, refined_checks]),
+            standing_checks,
+        ],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=sensors(settings),

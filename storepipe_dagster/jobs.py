@@ -10,9 +10,10 @@ import dagster as dg
 
 from storepipe_dagster.history.ops import maintain_lake, roll_back_table
 from storepipe_dagster.layers.refined.checks import THE_DUE_DAY
+from storepipe_dagster.standing_checks import standing_checks
 
-# It is about the calendar, and no news in a run about other days.
-CALENDAR = dg.AssetSelection.checks(THE_DUE_DAY)
+# These are about the calendar, and no news in a run about other days.
+CALENDAR = dg.AssetSelection.checks(THE_DUE_DAY, *standing_checks.check_keys)
 
 STORE_PIPELINE = dg.define_asset_job(
     "store_pipeline",
@@ -21,7 +22,7 @@ STORE_PIPELINE = dg.define_asset_job(
 )
 STORE_INGEST = dg.define_asset_job(
     "store_ingest",
-    selection=dg.AssetSelection.groups("raw", "mysql", "relational"),
+    selection=dg.AssetSelection.groups("raw", "mysql", "relational") - CALENDAR,
     description="From the API to the relational extract.",
 )
 STORE_TRANSFORM = dg.define_asset_job(

@@ -20,6 +20,7 @@ from dagster._core.storage.tags import (
 from dagster_shared.error import SerializableErrorInfo
 
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.failures import CHECK_FAILED, OWN_ERROR, cause_of
 from storepipe_dagster.history.changes import changes
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources.lake_sql import LakeSql
@@ -28,8 +29,6 @@ from storepipe_dagster.row_keys import ROW_KEYS
 WEEK = timedelta(days=7)
 RECORDS_AT_A_TIME = 100
 LONGEST_LINE = 300
-OWN_ERROR = "storepipe_dagster."
-CHECK_FAILED = "DagsterAssetCheckFailedError"
 
 REVENUE = """
     SELECT sale_date, sum(revenue) FROM refined.sales_by_day
@@ -61,7 +60,7 @@ def failure(run: dg.DagsterRun, failed_steps: Sequence[dg.DagsterEvent], link: s
 
 
 def _told(error: SerializableErrorInfo | None) -> str:
-    cause = error.cause if error and error.cause else error
+    cause = cause_of(error)
     if cause is None:
         return "failed"
     message = cause.message.strip()
@@ -94,6 +93,7 @@ def evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
         passed=bool(check.passed),
         severity=check.severity,
         description=check.description,
+        metadata=check.metadata,
     )
 
 

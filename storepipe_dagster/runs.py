@@ -19,16 +19,16 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
-from dagster_shared.error import SerializableErrorInfo
 
+from storepipe_dagster import failures
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.standing import Standing
 from storepipe_dagster.turns import take_turn, wait_for_tables
 
 DEFINITIONS = "storepipe_dagster.definitions"
 PROCESS_TAG = "storepipe/process"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-OWN_ERROR = "storepipe_dagster."
 WARNING = 30
 NOT_RUN = "Dependencies for step"
 LINK = "databricks_run"  # in ``resources.databricks``, which is slow to import
@@ -106,25 +106,16 @@ class Progress:
         step = event.step_key or ""
         for key in self._made.pop(step, []):
             self.rows.pop(key, None)
-        message = _cause(event.step_retry_data.error)
+        message = failures.cause(event.step_retry_data.error)
         self.tell(f"        {step.replace('__', '/')} starts again. {message or ''}".rstrip())
 
     def _failed(self, event: dg.DagsterEvent) -> None:
         self._done += 1
         step = (event.step_key or "").replace("__", "/")
         self.tell(f"[{self._done:>2}/{self.steps}] {step} FAILED")
-        message = _cause(event.step_failure_data.error)
+        message = failures.cause(event.step_failure_data.error)
         if message is not None:
             self.problems.append(f"{step}: {message}")
-
-
-def _cause(error: SerializableErrorInfo | None) -> str | None:
-    """What a step stumbled over; nothing for a check, which tells for itself."""
-    cause = error.cause if error and error.cause else error
-    if cause is None or cause.cls_name == "DagsterAssetCheckFailedError":
-        return None
-    message = cause.message.strip()
-    return message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message
 
 
 def selected_assets(selection: str | None, *, offline: bool = False) -> list[dg.AssetKey]:
@@ -196,6 +187,11 @@ def run_op_job(
         job_code_origin=job.get_python_origin(),
     )
     return _execute(instance, job, run, tell)
+
+
+def standing(instance: dg.DagsterInstance) -> Standing:
+    """What is failed or missing of the graph."""
+    return Standing(instance, defs.resolve_asset_graph())
 
 
 def _job(name: str) -> ReconstructableJob:

@@ -1,15 +1,17 @@
-"""What Dagster's daemon watches for: changed sales, a late day, failed runs, scheduled runs.
+"""What Dagster's daemon watches for: changed sales, late and missing days, failed and other runs.
 
 All are off until they are switched on in the UI. Those that only tell are there only if there is a
 webhook to tell by. What is told is written in ``messages``.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 
 import dagster as dg
 from dagster._core.storage.tags import SCHEDULE_NAME_TAG
+from dagster_shared.serdes import serialize_value
 
 from storepipe_dagster import messages
 from storepipe_dagster.jobs import STORE_PIPELINE
@@ -17,9 +19,12 @@ from storepipe_dagster.layers.refined.checks import Arrival, arrival_of
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.webhook import Webhook
 from storepipe_dagster.settings import Settings
+from storepipe_dagster.standing import Standing
+from storepipe_dagster.standing_checks import results
 
 ONE_DAY = timedelta(days=1)
 SECONDS_TO_NOTICE = 60
+SECONDS_TO_LIST = 300
 
 REFINED_FOLLOWS_SALES = dg.AutomationConditionSensorDefinition(
     "refined_follows_sales",
@@ -31,7 +36,8 @@ REFINED_FOLLOWS_SALES = dg.AutomationConditionSensorDefinition(
 
 def sensors(settings: Settings) -> Sequence[dg.SensorDefinition]:
     """The sensors of a deployment with these settings."""
-    always = [REFINED_FOLLOWS_SALES, late_day(settings.storepipe_day_deadline)]
+    deadline = settings.storepipe_day_deadline
+    always = [REFINED_FOLLOWS_SALES, late_day(deadline), standing_list(deadline)]
     telling = [tell_of_failures, tell_of_changes] if settings.storepipe_webhook_url else []
     return [*always, *telling]
 
@@ -76,6 +82,34 @@ def late_day(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.Sensor
         )
 
     return late_day
+
+
+def standing_list(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.SensorDefinition:
+    """A sensor that keeps, on each asset that has days, the list of those failed or missing."""
+
+    @dg.sensor(
+        name="standing_list",
+        description="Keeps the check every_day_is_there: which days are failed or missing, why, "
+        f"and what mends it. A day is due at {deadline:%H:%M} UTC of the day after.",
+        minimum_interval_seconds=SECONDS_TO_LIST,
+    )
+    def standing_list(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        graph = context.repository_def.asset_graph  # type: ignore[union-attr]
+        found = results(Standing(context.instance, graph), str(due_day(now(), deadline)))
+        told = {key.to_user_string(): messages.evaluation(check) for key, check in found.items()}
+        marks = {name: _mark(evaluation) for name, evaluation in told.items()}
+        known = json.loads(context.cursor or "{}")
+        news = [told[name] for name, mark in marks.items() if known.get(name) != mark]
+        if not news:
+            return dg.SkipReason("The list is as it was.")
+        return dg.SensorResult(asset_events=news, cursor=json.dumps(marks))
+
+    return standing_list
+
+
+def _mark(evaluation: dg.AssetCheckEvaluation) -> str:
+    """Short words for all that an evaluation tells; a list that is as it was is no news."""
+    return hashlib.sha256(serialize_value(evaluation).encode()).hexdigest()[:16]
 
 
 @dg.run_failure_sensor(

@@ -89,6 +89,7 @@ EDGES = """
 """
 
 CHECKS = """
+    raw/carts: every_day_is_there
     raw/carts: few_records_are_rejected
     raw/carts: needed_fields_are_there
     raw/products: few_records_are_rejected
@@ -97,11 +98,15 @@ CHECKS = """
     raw/users: needed_fields_are_there
 
     mysql/cart_items: every_captured_record_is_loaded
+    mysql/cart_items: every_day_is_there
     mysql/carts: every_captured_record_is_loaded
+    mysql/carts: every_day_is_there
     mysql/products: every_captured_record_is_loaded
     mysql/users: every_captured_record_is_loaded
 
+    raw/relational/cart_items: every_day_is_there
     raw/relational/cart_items: every_row_of_the_database_is_extracted
+    raw/relational/carts: every_day_is_there
     raw/relational/carts: every_row_of_the_database_is_extracted
     raw/relational/products: every_row_of_the_database_is_extracted
     raw/relational/users: every_row_of_the_database_is_extracted
@@ -109,10 +114,12 @@ CHECKS = """
     trusted/product_prices: every_known_product_has_a_history
     trusted/product_prices: every_moment_has_one_price
     trusted/product_prices: no_price_is_negative
+    trusted/rejected_sales: every_day_is_there
     trusted/rejected_sales: every_line_came_with_its_cart
     trusted/rejected_sales: every_rejected_line_has_a_known_reason
     trusted/rejected_sales: few_lines_are_rejected
     trusted/sales: every_captured_line_is_sold_or_rejected
+    trusted/sales: every_day_is_there
     trusted/sales: every_line_is_sold_once
     trusted/sales: revenue_is_price_times_quantity_and_never_negative
 
@@ -125,6 +132,7 @@ CHECKS = """
     refined/sales_by_city: every_key_stands_once
     refined/sales_by_city: the_totals_equal_trusted_sales
     refined/sales_by_day: every_day_equals_trusted_sales
+    refined/sales_by_day: every_day_is_there
     refined/sales_by_day: the_due_day_is_there
     refined/sales_by_product: every_key_stands_once
     refined/sales_by_product: the_totals_equal_trusted_sales
@@ -132,8 +140,16 @@ CHECKS = """
 
 # The others stop what is downstream.
 WARNINGS = """
+    mysql/cart_items: every_day_is_there
+    mysql/carts: every_day_is_there
+    raw/carts: every_day_is_there
+    raw/relational/cart_items: every_day_is_there
+    raw/relational/carts: every_day_is_there
+    refined/sales_by_day: every_day_is_there
     refined/sales_by_day: the_due_day_is_there
+    trusted/rejected_sales: every_day_is_there
     trusted/rejected_sales: few_lines_are_rejected
+    trusted/sales: every_day_is_there
 """
 
 JOBS = {
