@@ -15,7 +15,18 @@ A_DAY = ("--from", "2020-01-05", "--to", "2020-01-05")
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["demo"], ["run"], ["sql"], ["history"], ["changes"], ["rollback"], ["store"], ["dev"]],
+    [
+        [],
+        ["demo"],
+        ["run"],
+        ["status"],
+        ["sql"],
+        ["history"],
+        ["changes"],
+        ["rollback"],
+        ["store"],
+        ["dev"],
+    ],
 )
 def test_every_command_has_help(tmp_path, command):
     done = Home(tmp_path).command(*command, "--help")

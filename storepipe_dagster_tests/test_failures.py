@@ -1,0 +1,99 @@
+"""Tests of `storepipe_dagster.failures`: what is told of an error, and whether it may pass."""
+
+import dagster as dg
+import deltalake
+import pytest
+from dagster._utils.error import serializable_error_info_from_exc_info
+from dagster_shared.error import SerializableErrorInfo
+
+from storepipe_dagster import failures
+from storepipe_dagster.errors import PassingError, UserError
+from storepipe_dagster.io_managers.azure_errors import LakeAwayError, LakeUnreachableError
+from storepipe_dagster.io_managers.lake import MissingUpstreamError
+from storepipe_dagster.resources.database import DatabaseBusyError, DatabaseError
+from storepipe_dagster.resources.databricks.endings import (
+    DatabricksAwayError,
+    DatabricksRunError,
+    WorkspaceError,
+)
+from storepipe_dagster.resources.spark import SparkUnreachableError
+from storepipe_dagster.resources.store_api import StoreApiAwayError, StoreApiError
+from storepipe_dagster.settings import SettingsError
+
+
+def logged(error):
+    """An error as a step's failure has it, with Dagster's own around it."""
+    try:
+        raise error
+    except type(error) as caught:
+        info = (type(caught), caught, caught.__traceback__)
+        inner = serializable_error_info_from_exc_info(info)
+    message = "dagster._core.errors.DagsterExecutionStepExecutionError: Error occurred\n"
+    return SerializableErrorInfo(message, [], "DagsterExecutionStepExecutionError", cause=inner)
+
+
+def own(name):
+    return SerializableErrorInfo(f"{name}: It was there.\n", [], name.rpartition(".")[2])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreApiAwayError("It answered 500."),
+        DatabaseBusyError("It found a deadlock."),
+        LakeAwayError("No answer came in time."),
+        SparkUnreachableError("No Spark Connect server answers."),
+        DatabricksAwayError("The cluster was lost."),
+        ConnectionResetError("Connection reset by peer"),
+        TimeoutError("timed out"),
+        deltalake.exceptions.CommitFailedError("Another commit came first."),
+        OSError("Generic MicrosoftAzure error: error sending request for url"),
+    ],
+)
+def test_the_network_a_lock_and_a_cluster_pass(error):
+    assert failures.passes(logged(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UserError("No."),
+        StoreApiError("It answered 404."),
+        DatabaseError("The password is refused. Connection refused"),
+        LakeUnreachableError("The key is wrong."),
+        DatabricksRunError("The code failed."),
+        WorkspaceError("It refuses."),
+        MissingUpstreamError(dg.AssetKey(["raw", "carts"])),
+        SettingsError("MYSQL_HOST is unset."),
+        ZeroDivisionError("division by zero"),
+        ValueError("a cart of the number 503"),
+    ],
+)
+def test_bad_data_bad_settings_and_what_nobody_knows_stay(error):
+    assert not failures.passes(logged(error))
+
+
+def test_an_error_of_an_earlier_version_that_is_no_more_there_stays():
+    assert not failures.passes(own("storepipe_dagster.gone.GoneError"))
+    assert not failures.passes(own("storepipe_dagster.errors.GoneError"))
+    assert failures.passes(own("storepipe_dagster.errors.PassingError"))
+
+
+def test_the_words_of_an_error_are_its_own_without_its_class():
+    assert failures.cause(logged(DatabaseError("It is away. Check: it."))) == (
+        "It is away. Check: it."
+    )
+    assert failures.cause(logged(ValueError("no"))) == "ValueError: no"
+
+
+def test_a_failed_check_tells_for_itself():
+    error = SerializableErrorInfo("1 check failed", [], failures.CHECK_FAILED)
+
+    assert failures.is_check(error)
+    assert failures.cause(error) is None
+    assert failures.cause(None) is None
+    assert not failures.passes(None)
+
+
+def test_what_passes_has_a_remedy_like_every_error_of_ours():
+    assert issubclass(PassingError, UserError)
