@@ -1,15 +1,29 @@
 """Tests of `storepipe_dagster.failures`: what is told of an error, and whether it may pass."""
 
+import sqlite3
+from types import SimpleNamespace
+
 import dagster as dg
 import deltalake
 import pytest
+import sqlalchemy as sa
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+)
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 
 from storepipe_dagster import failures
 from storepipe_dagster.errors import PassingError, UserError
-from storepipe_dagster.io_managers.azure_errors import LakeAwayError, LakeUnreachableError
+from storepipe_dagster.io_managers.azure_errors import (
+    LakeAwayError,
+    LakeUnreachableError,
+    unreachable,
+)
 from storepipe_dagster.io_managers.lake import MissingUpstreamError
+from storepipe_dagster.resources import sqlite
 from storepipe_dagster.resources.database import DatabaseBusyError, DatabaseError
 from storepipe_dagster.resources.databricks.endings import (
     DatabricksAwayError,
@@ -17,8 +31,10 @@ from storepipe_dagster.resources.databricks.endings import (
     WorkspaceError,
 )
 from storepipe_dagster.resources.spark import SparkUnreachableError
-from storepipe_dagster.resources.store_api import StoreApiAwayError, StoreApiError
+from storepipe_dagster.resources.store_api import StoreApi, StoreApiAwayError, StoreApiError
 from storepipe_dagster.settings import SettingsError
+from storepipe_dagster.storage_account import StorageAccount
+from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
 
 
 def logged(error):
@@ -97,3 +113,66 @@ def test_a_failed_check_tells_for_itself():
 
 def test_what_passes_has_a_remedy_like_every_error_of_ours():
     assert issubclass(PassingError, UserError)
+
+
+# --- where they are raised ------------------------------------------------------------------
+
+ACCOUNT = StorageAccount.from_connection_string("AccountName=store;AccountKey=a2V5")
+
+
+def answer(status, code):
+    """An answer of the storage account."""
+    request = SimpleNamespace(method="GET", url="https://store.blob.core.windows.net")
+    response = SimpleNamespace(status_code=status, reason="", headers={}, request=request)
+    error = HttpResponseError("No.", response=response)
+    error.error_code = code
+    return error
+
+
+@pytest.mark.parametrize(("status", "passing"), [(500, True), (429, True), (404, False)])
+def test_an_api_that_answers_so_passes_or_stays(status, passing):
+    with scripted_server() as server:
+        server.steps["/products"] = [Step(status=status)] * 2
+        api = StoreApi(base_url=server.url, tries=2, first_wait=0, longest_wait=0)
+        with pytest.raises(StoreApiError) as caught:
+            api.products()
+
+    assert failures.passes(logged(caught.value)) is passing
+
+
+def test_a_lock_of_sqlite_passes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite, "SECONDS_TO_WAIT", 0)
+    path = tmp_path / "store.db"
+    things = sa.Table(
+        "things",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("text", sa.Text),
+    )
+    database = sqlite.SqliteDatabase(path=str(path))
+    database.upsert(things, [])
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseError) as caught:
+        database.upsert(things, [(1, "a")])
+    other.close()
+
+    assert failures.passes(logged(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (answer(503, "ServerBusy"), True),
+        (answer(429, ""), True),
+        (answer(409, "ContainerBeingDeleted"), True),
+        (answer(404, "ContainerNotFound"), False),
+        (answer(403, "AuthorizationPermissionMismatch"), False),
+        (ServiceRequestError("Connection refused"), True),
+        (ServiceRequestError("certificate verify failed"), False),
+        (ServiceRequestError("Name or service not known"), False),
+        (ClientAuthenticationError("No identity was found."), False),
+    ],
+)
+def test_a_storage_account_that_answers_so_passes_or_stays(error, passing):
+    assert failures.passes(logged(unreachable(error, ACCOUNT))) is passing
