@@ -17,8 +17,11 @@ TOGETHER = {
     "resources/test_mysql": "databases",
     "resources/test_mysql_bulk": "databases",
     "servers/test_servers": "databases",
+    "end_to_end/test_backfills": "end_to_end/dagster",
     "end_to_end/test_commands": "end_to_end/demo",
+    "end_to_end/test_daemon": "end_to_end/dagster",
     "end_to_end/test_demo": "end_to_end/demo",
+    "end_to_end/test_in_the_browser": "end_to_end/dagster",
 }
 CLASSIC_SPARK = "classic_spark"
 ALONE = (
@@ -31,6 +34,7 @@ LONGEST_FIRST = (
     "end_to_end/test_databricks",
     "databases",
     "end_to_end/demo azure",
+    "end_to_end/dagster",
     "end_to_end/test_real_data azure",
     CLASSIC_SPARK,
     "production/test_services",

@@ -1,0 +1,75 @@
+"""What the daemon does by itself: the schedule's tick, the queue, sensors, tables that follow."""
+
+from datetime import datetime, timezone
+
+from storepipe_dagster_tests.end_to_end.dagster_services import made
+from storepipe_dagster_tests.end_to_end.test_backfills import CHILDREN, SALES
+
+FOLLOWING = "refined_follows_sales"
+REPORT = "refined/store_report"
+
+
+def test_a_late_day_is_noticed_until_it_comes(dagster, days, scheduled):
+    due = ("refined/sales_by_day", "the_due_day_is_there")
+
+    came = dagster.once(lambda: (found := dagster.check(*due)) and found[0] and found)
+
+    assert scheduled.missing[0] is False
+    assert days[-1] in scheduled.missing[1]
+    assert "not there" in scheduled.missing[1]
+    (sold,) = dagster.home.sql(
+        f"SELECT carts FROM refined.sales_by_day WHERE sale_date = '{days[-1]}'"
+    )
+    assert f"{days[-1]} has {sold['carts']} carts" in came[1]
+
+
+def test_the_schedule_queues_the_day_before_with_its_tags(days, scheduled):
+    tags = scheduled.tags_in_queue
+
+    assert tags["dagster/schedule_name"] == "store_pipeline_daily"
+    assert tags["dagster/partition"] == days[-1]
+    assert tags["dagster/priority"] == "10"
+
+
+def test_the_scheduled_run_goes_before_what_waited_longer(dagster, scheduled):
+    runs = {run["runId"]: run for run in dagster.runs()}
+
+    first, second = runs[scheduled.run], runs[scheduled.waiting]
+
+    assert (first["status"], second["status"]) == ("SUCCESS", "SUCCESS")
+    assert first["startTime"] < second["startTime"]
+    assert len(made([first])) == 22  # the whole graph
+
+
+def test_a_cancelled_run_ends_and_makes_room_for_the_next(dagster, scheduled):
+    runs = {run["runId"]: run for run in dagster.runs()}
+
+    assert runs[scheduled.held]["status"] == "CANCELED"
+    assert made([runs[scheduled.held]]) == []
+    assert runs[scheduled.run]["startTime"] > runs[scheduled.held]["startTime"]
+
+
+def test_refined_tables_follow_a_backfill_of_sales_once(dagster, days, scheduled):
+    dagster.start_sensor(FOLLOWING)
+    dagster.once(lambda: dagster.ticks(FOLLOWING))
+    earlier = {run["runId"] for run in dagster.runs()}
+
+    backfill = dagster.backfill([days[1]], SALES)
+    assert dagster.backfilled(backfill) == "COMPLETED_SUCCESS"
+
+    def followers():
+        return [
+            run
+            for run in dagster.runs()
+            if run["runId"] not in earlier and run["tags"].get("dagster/backfill") != backfill
+        ]
+
+    dagster.once(lambda: any(key == REPORT for key, _ in made(followers())))
+    done = datetime.now(timezone.utc).timestamp()
+    dagster.once(lambda: sum(tick["timestamp"] > done for tick in dagster.ticks(FOLLOWING)) > 2)
+
+    assert {run["status"] for run in followers()} == {"SUCCESS"}
+    assert made(followers()) == sorted(
+        [(key, days[1] if key == "refined/sales_by_day" else "") for key in CHILDREN]
+        + [(REPORT, "")]
+    )

@@ -1,0 +1,153 @@
+"""What a person sees who opens Dagster in a browser; pictures of it stay in `.artifacts`."""
+
+from pathlib import Path
+
+import pytest
+
+from storepipe_dagster_tests.end_to_end.browser import Browser, Chromium
+from storepipe_dagster_tests.end_to_end.dagster_services import DEFINITIONS, NOT_LISTED
+
+PICTURES = Path(__file__).parents[2] / ".artifacts" / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def page(scheduled):
+    with Chromium() as chromium, chromium.page() as connection:
+        yield Browser(connection)
+
+
+@pytest.fixture
+def browser(page, request):
+    """The page, of which a picture is kept as it is at the end of the test."""
+    yield page
+    page.picture(PICTURES / f"{request.node.name.removeprefix('test_')}.png")
+
+
+@pytest.fixture
+def numbers(dagster, days):
+    """What the lake knows of yesterday."""
+    (sold,) = dagster.home.sql(
+        "SELECT carts, revenue::VARCHAR AS revenue FROM refined.sales_by_day "
+        f"WHERE sale_date = '{days[-1]}'"
+    )
+    (rejected,) = dagster.home.sql(
+        f"SELECT count(*) AS lines FROM trusted.rejected_sales WHERE sale_date = '{days[-1]}'"
+    )
+    return {"revenue": sold["revenue"], "rejected": rejected["lines"]}
+
+
+def test_the_graph_begins_with_the_layers(dagster, browser):
+    browser.open(f"{dagster.url}/asset-groups")
+
+    seen = browser.sees("Global asset lineage", "Materialize all")
+
+    assert [name for name in ("raw", "mysql", "relational", "trusted", "refined")
+            if name not in seen] == []  # fmt: skip
+    browser.click("trusted")
+    browser.sees("product_prices", "rejected_sales")
+
+
+def test_a_layer_tells_of_its_days_and_checks(dagster, browser):
+    browser.open(f"{dagster.url}/locations/{DEFINITIONS}/asset-groups/trusted/lineage")
+
+    browser.sees("Partitions 100% filled", "7 partitions", "Asset checks", "Delta Lake", "PySpark")
+
+
+def test_an_asset_tells_what_it_is_and_what_it_is_made_of(dagster, browser):
+    browser.open(f"{dagster.url}/assets/trusted/sales")
+
+    browser.sees(
+        "Every cart line that could be sold, at the price of its day.",
+        "decimal(18,2)",
+        "unit_price times quantity",
+        "data-engineering",
+        "domain: sales",
+        "layer: trusted",
+        "Row count",
+        "Storage",
+        "column_lineage",
+        "raw/relational/cart_items:quantity",
+        "Upstream assets",
+        "trusted / product_prices",
+        "refined / sales_by_day",
+    )
+
+
+def test_numbers_are_plotted_over_the_days(dagster, browser):
+    browser.open(f"{dagster.url}/assets/trusted/sales")
+    browser.click("Plots")
+
+    browser.sees("dagster/row_count", "dagster/size_bytes", "When graphing values by partition")
+    browser.holds("document.querySelectorAll('canvas').length >= 2")
+
+
+def test_the_neighbours_of_an_asset_are_drawn(dagster, browser):
+    browser.open(f"{dagster.url}/assets/trusted/sales?view=lineage")
+
+    browser.sees("Nearest Neighbors", "cart_items", "product_prices", "customer_segments")
+
+
+def test_a_check_that_failed_tells_what_it_found(dagster, days, numbers, browser):
+    address = "/assets/trusted/rejected_sales?view=checks&checkDetail=few_lines_are_rejected"
+    browser.open(f"{dagster.url}{address}")
+    browser.sees("non-blocking asset check", "at most 5 % are rejected", "Evaluation result Failed")
+    browser.click("[Show JSON]")
+
+    browser.sees(f'"rejected": "{numbers["rejected"]}"', f'"sale_date": "{days[-1]}"')
+
+
+def test_a_day_tells_its_run_and_shows_its_rows(dagster, days, scheduled, browser):
+    address = f"/assets/trusted/sales?view=partitions&partition={days[-1]}"
+    browser.open(f"{dagster.url}{address}")
+
+    browser.sees("Materialized (7)", f"Run {scheduled.run[:8]}", "dagster/row_count", "preview")
+
+
+def test_a_run_tells_what_started_it_and_what_it_made(dagster, days, scheduled, browser):
+    browser.open(f"{dagster.url}/runs/{scheduled.run}")
+
+    browser.sees(
+        "Success", "Launched by store_pipeline_daily", f"partition: {days[-1]}", "22 assets"
+    )
+
+
+def test_schedules_and_sensors_tell_what_they_do(dagster, browser):
+    browser.open(f"{dagster.url}/automation")
+
+    browser.sees("store_pipeline_daily", "At 02:00 AM UTC", "late_day", "refined_follows_sales")
+
+
+def test_the_report_s_charts_are_on_its_page(dagster, browser):
+    browser.open(f"{dagster.url}/assets/refined/store_report")
+    browser.click("[Show Markdown]")
+
+    browser.sees("Close")
+    browser.holds("document.querySelector('[role=dialog] img')?.naturalWidth > 500")
+
+
+def test_the_report_draws_its_charts(dagster, browser):
+    browser.open((dagster.home.path / "lake/refined/store_report/index.html").as_uri())
+
+    browser.sees("Store report", "Revenue over time", "on 7 days with sales")
+    browser.holds("document.querySelectorAll('svg').length >= 6")
+
+
+def test_why_revenue_is_low_is_found_by_clicking(dagster, days, numbers, browser):
+    browser.open(dagster.url)
+    browser.click("Catalog")
+    browser.click("refined / sales_by_day")
+    browser.sees("Each day's sales.", "revenue by sale_date")
+    browser.click("Partitions")
+    browser.click(days[-1])
+    browser.sees(f"{days[-1]} Materialized", numbers["revenue"])
+    browser.click("Overview")
+    browser.click("trusted / sales")
+    browser.sees("Every cart line that could be sold")
+    browser.click("trusted")  # its group
+    browser.click("rejected_sales")
+    browser.sees("Every cart line that could not be sold, with the reason why.")
+    browser.click("View in Asset Catalog")
+    browser.click("Partitions")
+    browser.click(days[-1])
+
+    browser.sees(f"dagster/row_count {numbers['rejected']}", "unknown_product", str(NOT_LISTED))
