@@ -29,6 +29,7 @@ from storepipe_dagster.errors import UserError
 
 BUSY_TIMEOUT_SECONDS = 60
 BATCH_SIZE = 2000
+SENSOR_SECONDS = 300  # to compare tables and tell of it; Dagster would stop them after 60
 CONFIGURATION = """\
 # Written by storepipe when this file is missing; yours to change.
 storage:
@@ -126,6 +127,7 @@ class BatchingSqliteStorage(DagsterSqliteStorage):
 def use_dagster_home(default: Path) -> None:
     """Point Dagster at its home; unless DAGSTER_HOME names one, at ours, made if absent."""
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+    os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", str(SENSOR_SECONDS))
     if "DAGSTER_HOME" not in os.environ:
         default.mkdir(parents=True, exist_ok=True)
         configuration = default / "dagster.yaml"

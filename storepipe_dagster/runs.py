@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
+from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -208,7 +209,11 @@ def _execute(
     run: dg.DagsterRun,
     tell: Callable[[str], None],
 ) -> Progress:
-    run = take_turn(instance, run, tell)
+    try:
+        run = take_turn(instance, run, tell)
+    except BaseException:  # Ctrl-C, for example: nothing was begun
+        instance.report_run_canceled(run)
+        raise
     plan = instance.get_execution_plan_snapshot(str(run.execution_plan_snapshot_id))
     progress = Progress(tell, len(plan.steps))
     instance.add_event_listener(run.run_id, progress.follow)
@@ -222,8 +227,7 @@ def _execute(
 
 def close_abandoned_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs as failed whose process on this machine is gone, so that none hangs for ever."""
-    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-    for run in instance.get_runs(started):
+    for run in instance.get_runs(dg.RunsFilter(statuses=ACTIVE_RUN_STATUSES)):
         host, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
         if host == socket.gethostname() and not _is_alive(int(process)):
             instance.report_run_failed(run, "The process of this run ended before the run did.")

@@ -11,6 +11,7 @@ import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 
+from storepipe_dagster.errors import UserError
 from storepipe_dagster.pools import TABLES
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -18,6 +19,10 @@ SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_DEQUEUE = 2.0
 QUEUE = "QUEUED_RUN_COORDINATOR"
 SECONDS_OF_SILENCE = 120.0
+
+
+class TurnLostError(UserError):
+    """A run was ended by somebody else, or by Dagster's monitoring, before it began."""
 
 
 def wait_for_tables(instance: dg.DagsterInstance, tell: Callable[[str], None]) -> None:
@@ -43,6 +48,11 @@ def _wait(
 ) -> None:
     told: set[str] = set()
     while other := _in_front(instance, mine):
+        if mine and (run := instance.get_run_by_id(mine.run_id)) and run.is_finished:
+            raise TurnLostError(
+                f"Run {mine.run_id} was ended in Dagster while it waited for run {other.run_id}. "
+                "Nothing was made: run the command again."
+            )
         if other.run_id not in told:
             told.add(other.run_id)
             tell(

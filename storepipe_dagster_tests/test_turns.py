@@ -1,5 +1,8 @@
 """Tests of `storepipe_dagster.turns`, on a SQLite instance: who waits for whom on the tables."""
 
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -21,6 +24,7 @@ from storepipe_dagster import turns
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.instance import CONFIGURATION
 from storepipe_dagster.pools import TABLES
+from storepipe_dagster.runs import PROCESS_TAG, close_abandoned_runs
 
 RAW = "raw/products"
 SALES = "trusted/sales"
@@ -202,3 +206,22 @@ def of_the_queue(instance, *assets, status):
     )
     instance.delete_run(run.run_id)
     return instance.add_run(copy(run, remote_job_origin=origin, status=status))
+
+
+def test_a_command_that_was_killed_while_it_waited_holds_up_no_other(instance):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    tags = {PROCESS_TAG: f"{socket.gethostname()}:{gone.pid}"}
+    run = new_run(instance, SALES, status=dg.DagsterRunStatus.STARTING, tags=tags)
+
+    close_abandoned_runs(instance)
+
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_command_whose_run_was_ended_meanwhile_does_not_wait_on(instance):
+    started(instance, SALES)
+    mine = new_run(instance, SALES, status=dg.DagsterRunStatus.FAILURE)
+
+    with pytest.raises(turns.TurnLostError, match=f"^Run {mine.run_id} was ended in Dagster"):
+        turns._wait(instance, mine, print)

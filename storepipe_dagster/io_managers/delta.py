@@ -28,6 +28,7 @@ from storepipe_dagster.asset_metadata import (
     picture,
     preview,
 )
+from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.lake import (
     Lake,
     MissingUpstreamError,
@@ -40,7 +41,7 @@ from storepipe_dagster.small_charts import CHART, POINTS, columns_drawn, draw, t
 PREVIEW_ROWS = 5
 
 
-class SchemaMismatchError(Exception):
+class SchemaMismatchError(UserError):
     """A DataFrame is not what the asset's contract declares; the message names the columns."""
 
 
@@ -183,7 +184,7 @@ def _expect_all_days(
     """Refuse to give a table other columns unless the run replaces all that is in it."""
     files = pa.table(table.get_add_actions(flatten=True))
     there = sorted(_split_by_day(files, column)) if column else []
-    if not set(there) <= set(days):
+    if not set(there) <= set(days):  # with STOREPIPE_START_DATE at the first of them or before
         name = key.to_user_string()
         raise SchemaMismatchError(
             f"{name} differs from its contract in {', '.join(differing)} as it is in the lake. "

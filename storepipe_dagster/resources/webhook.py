@@ -72,8 +72,10 @@ class Webhook(dg.ConfigurableResource[Any]):
                 timeout=(self.connect_timeout, self.read_timeout),
                 allow_redirects=False,
             )
+        except requests.ReadTimeout:
+            return  # it has the message, and saying it again and again would help nobody
         except requests.Timeout:
-            raise _NotSentError("it did not answer in time", passing=True) from None
+            raise _NotSentError("there is no connection to it in time", passing=True) from None
         except requests.exceptions.SSLError:
             raise _NotSentError("TLS failed", passing=False) from None
         except requests.ConnectionError:

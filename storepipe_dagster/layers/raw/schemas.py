@@ -2,8 +2,8 @@
 
 Missing or null ids of a cart's user and products, and missing quantities, pass: those lines are
 rejected one by one in ``trusted``, with a reason, so that they do not take the cart with them.
-Fields that no model names are kept and reported. An answer in which no record has a field of
-``NEEDED`` any more, though it may be missing in some, is refused: the store has renamed it.
+Fields that no model names are kept and reported. An answer of ten or more in which no record has
+a field of ``NEEDED``, though it may be missing in some, is refused: the store has renamed it.
 """
 
 from typing import Annotated, Any, ClassVar
