@@ -270,12 +270,13 @@ class Dagster:
         wanted = set(states) or DONE
         return self.once(lambda: next(iter({self.ask(query, id=run_id)["status"]} & wanted), None))
 
-    @staticmethod
-    def once(look: Callable[[], Found | None]) -> Found:
+    def once(self, look: Callable[[], Found | None]) -> Found:
         """What is there, once it is."""
         deadline = time.monotonic() + SECONDS
         while not (found := look()):
-            assert time.monotonic() < deadline, "That did not come."
+            if time.monotonic() > deadline:
+                states = [(run["runId"], run["status"], made([run])) for run in self.runs()]
+                raise AssertionError(f"That did not come. The runs: {states}")
             time.sleep(ASK_SECONDS)
         return found
 

@@ -64,7 +64,11 @@ def test_refined_tables_follow_a_backfill_of_sales_once(dagster, days, scheduled
             if run["runId"] not in earlier and run["tags"].get("dagster/backfill") != backfill
         ]
 
-    dagster.once(lambda: any(key == REPORT for key, _ in made(followers())))
+    def is_over():
+        ended_badly = {"FAILURE", "CANCELED"} & {run["status"] for run in followers()}
+        return ended_badly or any(key == REPORT for key, _ in made(followers()))
+
+    dagster.once(is_over)
     done = datetime.now(timezone.utc).timestamp()
     dagster.once(lambda: sum(tick["timestamp"] > done for tick in dagster.ticks(FOLLOWING)) > 2)
 
