@@ -17,11 +17,11 @@ TOGETHER = {
     "resources/test_mysql": "databases",
     "resources/test_mysql_bulk": "databases",
     "servers/test_servers": "databases",
-    "end_to_end/test_backfills": "end_to_end/dagster",
+    "operated/test_backfills": "end_to_end/dagster",
     "end_to_end/test_commands": "end_to_end/demo",
-    "end_to_end/test_daemon": "end_to_end/dagster",
+    "operated/test_daemon": "end_to_end/dagster",
     "end_to_end/test_demo": "end_to_end/demo",
-    "end_to_end/test_in_the_browser": "end_to_end/dagster",
+    "operated/test_in_the_browser": "end_to_end/dagster",
 }
 CLASSIC_SPARK = "classic_spark"
 ALONE = (

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from storepipe_dagster_tests.end_to_end.browser import Browser, Chromium
-from storepipe_dagster_tests.end_to_end.dagster_services import DEFINITIONS, NOT_LISTED
+from storepipe_dagster_tests.end_to_end.operated.browser import Browser, Chromium
+from storepipe_dagster_tests.end_to_end.operated.dagster_services import DEFINITIONS, NOT_LISTED
 
-PICTURES = Path(__file__).parents[2] / ".artifacts" / "screenshots"
+PICTURES = Path(__file__).parents[3] / ".artifacts" / "screenshots"
 
 
 @pytest.fixture(scope="module")

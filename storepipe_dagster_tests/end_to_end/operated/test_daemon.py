@@ -2,8 +2,8 @@
 
 from datetime import datetime, timezone
 
-from storepipe_dagster_tests.end_to_end.dagster_services import made
-from storepipe_dagster_tests.end_to_end.test_backfills import CHILDREN, SALES
+from storepipe_dagster_tests.end_to_end.operated.dagster_services import made
+from storepipe_dagster_tests.end_to_end.operated.test_backfills import CHILDREN, SALES
 
 FOLLOWING = "refined_follows_sales"
 REPORT = "refined/store_report"

@@ -4,7 +4,7 @@ from pathlib import PurePath
 
 import pytest
 
-from storepipe_dagster_tests.end_to_end.dagster_services import made
+from storepipe_dagster_tests.end_to_end.operated.dagster_services import made
 
 SALES = "trusted/sales"
 CHILDREN = [
