@@ -158,7 +158,7 @@ def test_the_login_is_named_by_its_variable_where_dagster_shows_it(databricks):
 
 
 def test_the_webhook_is_named_by_its_variable_and_used_by_its_value(local, monkeypatch):
-    monkeypatch.delenv("STOREPIPE_WEBHOOK_URL", raising=False)
+    monkeypatch.setenv("STOREPIPE_WEBHOOK_URL", "")
     url = "https://hooks.example/hunter2"
     settings = local.model_copy(update={"storepipe_webhook_url": SecretStr(url)})
 
