@@ -31,6 +31,7 @@ REFINED_FOLLOWS_SALES = dg.AutomationConditionSensorDefinition(
     target=dg.AssetSelection.groups("refined"),
     description="Makes refined tables and the report again after trusted sales have changed.",
     minimum_interval_seconds=SECONDS_TO_NOTICE,
+    use_user_code_server=True,  # a condition is ours
 )
 
 

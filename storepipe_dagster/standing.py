@@ -3,7 +3,8 @@
 It is made anew from Dagster's instance each time, so a day that was repaired is no more in it. What
 counts is the last run that was to make a day, and whether another has made it since:
 
-- ``failed``: its own step failed, or a blocking check on it, or the run's process ended.
+- ``failed``: its own step failed, or a blocking check on it did or was not made, or the run's
+  process ended.
 - ``missing``: it was never made; no run was to, or a run did not come to it.
 - ``stale``: it is there, but the last run that was to make it again did not come to it.
 - ``in progress``: a run that has not ended is to make it.
@@ -14,7 +15,7 @@ What a failure means is in ``failures``; how the list is shown, in
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timezone
 from enum import Enum
 from functools import cached_property
@@ -88,6 +89,7 @@ class _Failure:
     where: str
     told: str
     kind: Kind
+    is_check: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class _Trouble:
     kind: Kind | None = None
     run: "_Run | None" = None
     culprits: frozenset[dg.AssetKey] = frozenset()
+    is_there: bool = False  # rows of this run are, and they broke a rule or nobody has judged them
 
     def equals(self, other: "_Trouble") -> bool:
         return (self.state, self.reason, self.kind) == (other.state, other.reason, other.kind)
@@ -180,7 +183,8 @@ class _Run:
         checks = [(key, told) for of, key, told in self._failed_checks if of == step]
         if failures.is_check(error) and checks:
             assets = ", ".join(dict.fromkeys(key.to_user_string() for key, _ in checks))
-            return _Failure(assets, "; ".join(told for _, told in checks), Kind.PERMANENT)
+            told = "; ".join(told for _, told in checks)
+            return _Failure(assets, told, Kind.PERMANENT, is_check=True)
         kind = Kind.PASSING if failures.passes(error) else Kind.PERMANENT
         return _Failure(step.replace("__", "/"), failures.cause(error) or "It failed.", kind)
 
@@ -192,15 +196,30 @@ class _Run:
             if key == asset and step in self.failed_steps
         ]
         if stopped:  # a blocking check: its step fails with it
-            return self._trouble(State.FAILED, "; ".join(stopped), Kind.PERMANENT)
+            trouble = self._trouble(State.FAILED, "; ".join(stopped), Kind.PERMANENT)
+            return replace(trouble, is_there=True)
         step = self.plan.steps.get(asset)
-        if step is None or self.has_made(made):
+        if self.has_made(made):
+            return self._unjudged(asset, step)
+        if step is None:
             return None
         if failure := self.failed_steps.get(step):
             return self._trouble(State.FAILED, failure.told, failure.kind)
         if culprits := self.plan.culprits(step, self.failed_steps.keys()):
             return self._not_reached(culprits, made)
         return self._unfinished(made)
+
+    def _unjudged(self, asset: dg.AssetKey, step: str | None) -> _Trouble | None:
+        """What this run has made, but a check on it did not come to an end."""
+        ended = [
+            failure
+            for name, failure in self.failed_steps.items()
+            if name != step and asset in self.plan.checked_by(name) and not failure.is_check
+        ]
+        if not ended:
+            return None
+        trouble = self._trouble(State.FAILED, f"Not judged: {ended[0].told}", ended[0].kind)
+        return replace(trouble, is_there=True)
 
     def has_made(self, made: _Made | None) -> bool:
         """Whether it was this run that made it."""
@@ -241,7 +260,7 @@ class _Plan:
 
     def __init__(self, plan: ExecutionPlanSnapshot) -> None:
         self.steps: dict[dg.AssetKey, str] = {}
-        self.checked: set[dg.AssetKey] = set()
+        self._checked: dict[str, set[dg.AssetKey]] = {}
         self._before = plan.step_deps
         self._assets: dict[str, set[dg.AssetKey]] = {}
         for step in plan.steps:
@@ -252,13 +271,17 @@ class _Plan:
                     self.steps[key] = step.key
                     self._assets.setdefault(step.key, set()).add(key)
                 else:
-                    self.checked.add(key.asset_key)
+                    self._checked.setdefault(step.key, set()).add(key.asset_key)
                     self._assets.setdefault(step.key, set()).add(key.asset_key)
 
     @property
     def touched(self) -> set[dg.AssetKey]:
         """All assets that are to be made or checked."""
-        return self.steps.keys() | self.checked
+        return self.steps.keys() | set().union(*self._checked.values())
+
+    def checked_by(self, step: str) -> set[dg.AssetKey]:
+        """The assets whose checks a step runs."""
+        return self._checked.get(step, set())
 
     def assets_of(self, step: str) -> set[dg.AssetKey]:
         """What a step makes or checks."""
@@ -362,6 +385,11 @@ class Standing:
         In the order of the graph; what has no days comes with every range.
         """
         return [*_Lines(self._graph, days, self._troubles(days)).lines()]
+
+    def unfit_days(self, key: dg.AssetKey) -> set[Day]:
+        """The days of an asset whose rows broke a blocking rule, or that nobody has judged."""
+        troubles = self._troubles(self.all_days)[key]
+        return {day for day, trouble in troubles.items() if trouble.is_there}
 
     def _troubles(self, days: Sequence[str]) -> Troubles:
         """The trouble of each asset and day, where there is one."""

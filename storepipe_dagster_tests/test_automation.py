@@ -1,5 +1,7 @@
 """Tests of `storepipe_dagster.automation`: what asks for the refined tables, and what does not."""
 
+import time
+
 import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
@@ -37,9 +39,7 @@ class Shop:
 
         @dg.multi_asset_check(
             name="rules",
-            specs=[
-                dg.AssetCheckSpec("are_good", asset="sales", blocking=True, partitions_def=DAYS)
-            ],
+            specs=[dg.AssetCheckSpec("are_good", asset="sales", blocking=True)],
         )
         def rules():
             if self.rows_are_good is None:
@@ -153,6 +153,18 @@ def test_sales_that_nobody_has_judged_are_not_passed_on(shop):
     assert shop.tick() == OF_ONE_DAY
 
 
+@pytest.mark.parametrize("good", [False, None])
+def test_a_day_that_broke_a_rule_or_was_not_judged_waits_when_another_day_is_good(shop, good):
+    shop.rows_are_good = good
+    shop.run("sales")
+    shop.rows_are_good = True
+    shop.run("sales", first="2020-01-05")
+    assert shop.tick() == {"by_day": {"2020-01-05"}}  # by_city would have the bad day in it
+
+    shop.run("sales")
+    assert shop.tick() == OF_ONE_DAY
+
+
 def test_a_table_that_failed_does_not_hold_the_report_up(shop):
     shop.run("sales")
     shop.tick()
@@ -183,7 +195,7 @@ def backfill_of(shop, asset, days):
         graph,
         partition_names=days,
         asset_selection=[key],
-        backfill_timestamp=0.0,
+        backfill_timestamp=time.time(),
         tags={},
         dynamic_partitions_store=shop.instance,
         all_partitions=False,

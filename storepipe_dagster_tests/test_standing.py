@@ -48,6 +48,7 @@ def sales() -> None:
 
 @dg.asset_check(asset=sales, blocking=True)
 def every_line_is_sold_once() -> dg.AssetCheckResult:
+    faulty("check")
     passed = FAULTS.get("check") is None
     return dg.AssetCheckResult(passed=passed, description="2 rows break the rule.")
 
@@ -93,9 +94,11 @@ class Book:
         """A run that was made and not begun."""
         return self.instance.create_run_for_job(JOB, tags=tags_of(first, last))
 
+    def standing(self):
+        return Standing(self.instance, DEFS.resolve_asset_graph())
+
     def list(self, first=1, last=10):
-        stands = Standing(self.instance, DEFS.resolve_asset_graph())
-        return stands.lines([day(number) for number in range(first, last + 1)])
+        return self.standing().lines([day(number) for number in range(first, last + 1)])
 
     def told(self, first=1, last=10):
         """The list as short as it gets: asset, days, state, kind and reason."""
@@ -181,6 +184,26 @@ def test_a_failed_blocking_check_is_told_though_the_day_was_made(book):
     assert set(book.repairs(5, 5)) == {
         "storepipe run --from 2020-01-05 --to 2020-01-05 --select 'key:\"trusted/sales\"+'"
     }
+
+
+def test_a_day_that_no_check_has_judged_is_told_though_it_was_made(book):
+    book.run(1, 10)
+    book.run(5, check=AWAY)
+
+    assert ("trusted/sales", "05-05", "failed", "passing") in [line[:4] for line in book.told()]
+    assert book.told()[0][4] == "Not judged: The database is away. Run again."
+    assert book.standing().unfit_days(sales.key) == {"2020-01-05"}
+
+
+def test_days_are_unfit_if_rows_that_are_there_broke_a_rule(book):
+    book.run(1, 10)
+    book.run(4, check=True)
+    book.run(5, sales=REFUSED)  # the rows of the run before are there
+    assert book.standing().unfit_days(sales.key) == {"2020-01-04"}
+    assert book.standing().unfit_days(carts.key) == set()
+
+    book.run(4)
+    assert book.standing().unfit_days(sales.key) == set()
 
 
 def test_bad_settings_are_permanent(book):
