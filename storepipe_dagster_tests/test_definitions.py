@@ -117,10 +117,10 @@ CHECKS = """
     trusted/rejected_sales: every_day_is_there
     trusted/rejected_sales: every_line_came_with_its_cart
     trusted/rejected_sales: every_rejected_line_has_a_known_reason
-    trusted/rejected_sales: few_lines_are_rejected
     trusted/sales: every_captured_line_is_sold_or_rejected
     trusted/sales: every_day_is_there
     trusted/sales: every_line_is_sold_once
+    trusted/sales: few_lines_are_rejected
     trusted/sales: revenue_is_price_times_quantity_and_never_negative
 
     refined/customer_cohorts: every_key_stands_once
@@ -133,6 +133,7 @@ CHECKS = """
     refined/sales_by_city: the_totals_equal_trusted_sales
     refined/sales_by_day: every_day_equals_trusted_sales
     refined/sales_by_day: every_day_is_there
+    refined/sales_by_day: no_day_is_far_below_the_week_before
     refined/sales_by_day: the_due_day_is_there
     refined/sales_by_product: every_key_stands_once
     refined/sales_by_product: the_totals_equal_trusted_sales
@@ -146,10 +147,11 @@ WARNINGS = """
     raw/relational/cart_items: every_day_is_there
     raw/relational/carts: every_day_is_there
     refined/sales_by_day: every_day_is_there
+    refined/sales_by_day: no_day_is_far_below_the_week_before
     refined/sales_by_day: the_due_day_is_there
     trusted/rejected_sales: every_day_is_there
-    trusted/rejected_sales: few_lines_are_rejected
     trusted/sales: every_day_is_there
+    trusted/sales: few_lines_are_rejected
 """
 
 JOBS = {

@@ -20,6 +20,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from storepipe_dagster import figures
 from storepipe_dagster.asset_metadata import (
     COLUMN_SCHEMA,
     ROW_COUNT,
@@ -138,8 +139,9 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             return
         by_day = _split_by_day(files, column)
         with_rows = [day for day in days if day in by_day]
+        numbers = _figures(table, column, days, context.definition_metadata.get(figures.FIGURES))
         for day in days:
-            metadata = common | _sizes(by_day.get(day, files.slice(0, 0)))
+            metadata = common | numbers.get(day, {}) | _sizes(by_day.get(day, files.slice(0, 0)))
             if with_rows and day == with_rows[-1]:
                 metadata |= _preview(table, contract, [(column, "=", day)])
                 before = [earlier for earlier in sorted(by_day) if earlier <= day]
@@ -248,6 +250,18 @@ def _sizes(files: pa.Table) -> dict[str, Any]:
         SIZE: pc.sum(files["size_bytes"]).as_py() or 0,
         "files": files.num_rows,
     }
+
+
+def _figures(
+    table: deltalake.DeltaTable, column: str, days: Sequence[str], wanted: figures.Wanted | None
+) -> dict[str, dict[str, float]]:
+    if not wanted:
+        return {}
+    rows = table.to_pyarrow_dataset(
+        file_pruning_predicate=[(column, ">=", min(days)), (column, "<=", max(days))]
+    )
+    names = [column, *figures.columns_counted(wanted)]
+    return figures.by_day(rows.to_batches(columns=names), column, days, wanted)
 
 
 def _preview(

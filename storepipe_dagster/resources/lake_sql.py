@@ -31,6 +31,7 @@ SCHEMAS = {
     "refined": dg.AssetKey("refined"),
 }
 EXAMPLES = 10
+OF_OURS = {"breaking", "told"}
 
 
 class LakeSql(dg.ConfigurableResource[Any]):
@@ -129,6 +130,7 @@ def no_rows(
 ) -> dg.AssetCheckResult:
     """Check that a query finds no row that breaks its rule; show some if it does.
 
+    A query's column ``told`` says in words what is wrong with a row.
     Where a table that the rule compares with was never made, the result is a warning.
     """
     counted = f"SELECT *, count(*) OVER () AS breaking FROM ({query}) LIMIT {EXAMPLES}"
@@ -148,14 +150,23 @@ def no_rows(
         check_name=rule[1],
         passed=not rows,
         severity=severity,
-        description=f"{breaking} rows break the rule." if rows else "No row breaks the rule.",
+        description=_told(rows, breaking),
         metadata={
             "breaking": breaking,
             "examples": dg.MetadataValue.json(
                 [
-                    {name: str(value) for name, value in row.items() if name != "breaking"}
+                    {name: str(value) for name, value in row.items() if name not in OF_OURS}
                     for row in rows
                 ]
             ),
         },
     )
+
+
+def _told(rows: Sequence[Mapping[str, Any]], breaking: int) -> str:
+    if not rows:
+        return "No row breaks the rule."
+    if "told" not in rows[0]:
+        return "1 row breaks the rule." if breaking == 1 else f"{breaking} rows break the rule."
+    more = [f"and {breaking - len(rows)} more"] if breaking > len(rows) else []
+    return "; ".join([*(row["told"] for row in rows), *more])

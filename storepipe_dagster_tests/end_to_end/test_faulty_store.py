@@ -112,7 +112,7 @@ def test_lines_without_their_cart_stop_the_run_instead_of_passing_as_unknown_use
         part = 'group:raw or group:mysql or key:"raw/relational/cart_items" or group:trusted'
         done = home.command("run", "--from", DAY, "--to", DAY, "--select", part)
     assert done.returncode == 1
-    assert "every_line_came_with_its_cart failed. 1 rows break the rule" in done.stderr
+    assert "every_line_came_with_its_cart failed. 1 row breaks the rule" in done.stderr
 
 
 def test_two_runs_at_once_in_a_new_home_double_nothing(new_home):

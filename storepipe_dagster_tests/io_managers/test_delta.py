@@ -18,6 +18,7 @@ from pyspark.sql.types import DateType, DecimalType, LongType, StructType, Times
 
 from storepipe_dagster.asset_metadata import COLUMN_LINEAGE, columns_of
 from storepipe_dagster.columns import column
+from storepipe_dagster.figures import sums_of
 from storepipe_dagster.io_managers.delta import DeltaIOManager, SchemaMismatchError
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
@@ -66,6 +67,7 @@ def sales_from(make):
             PARTITION_COLUMN: "sale_date",
             **columns_of(SCHEMA),
             **chart_of("line", "sale_date", "revenue"),
+            **sums_of("revenue"),
         },
     )
     def sales(pyspark: LazyPySparkResource) -> DataFrame:
@@ -186,6 +188,7 @@ def test_a_range_replaces_its_days_and_tells_of_each(resources, table, lake):
     (file,) = lake.all_in(f"{lake.root}/trusted/sales/sale_date={DAY_3}")
     assert days[DAY_3]["dagster/size_bytes"] == lake.files.size(file)
     assert days[DAY_2]["dagster/size_bytes"] == 0
+    assert [days[day]["revenue"] for day in (DAY_1, DAY_2, DAY_3)] == [1.1, 0, 2.2]
     assert {told["delta_version"] for told in days.values()} == {table().version()}
     assert read_sales(resources, DAY_1, DAY_2) == [(DAY_1, 1)]
 

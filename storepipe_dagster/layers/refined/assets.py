@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture, tags_of
 from storepipe_dagster.automation import AFTER_ALL_CHANGES, AFTER_CHANGES
+from storepipe_dagster.figures import sums_of
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.refined import schemas, transforms
 from storepipe_dagster.layers.refined.report import page
@@ -42,10 +43,11 @@ SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
         PARTITION_COLUMN: "sale_date",
         **columns_of(schemas.SALES_BY_DAY),
         **chart_of("line", "sale_date", "revenue"),
+        **sums_of("revenue", "carts"),
     },
 )
 def sales_by_day(sales: DataFrame) -> DataFrame:
-    """Each day's sales."""
+    """Each day's sales. Where lines are missing from a day, see ``trusted/rejected_sales``."""
     return transforms.sales_by_day(sales)
 
 

@@ -15,6 +15,7 @@ from storepipe_dagster.partitions import DAYS, days_of
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 SALES_BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
 KEYS = {table: ", ".join(key) for table, key in schemas.ROW_KEYS.items() if table != "sales_by_day"}
 MEASURES = {
@@ -37,6 +38,19 @@ DAYS_THAT_DIFFER = """
         WHERE sale_date BETWEEN $first AND $last
     )
     (FROM sold EXCEPT ALL FROM by_day) UNION ALL (FROM by_day EXCEPT ALL FROM sold)
+"""
+
+DAYS_FAR_BELOW = """
+    SELECT day.sale_date, day.revenue, before.sale_date AS week_before,
+        before.revenue AS revenue_before,
+        format('{}: revenue {:.2f}, {:.0f} % below that of {} {}', day.sale_date::VARCHAR,
+            day.revenue::DOUBLE, 100 - 100 * day.revenue::DOUBLE / before.revenue::DOUBLE,
+            dayname(before.sale_date), before.sale_date::VARCHAR) AS told
+    FROM refined.sales_by_day AS before JOIN refined.sales_by_day AS day
+        ON day.sale_date = before.sale_date + 7
+    WHERE day.sale_date BETWEEN $first AND $last AND before.carts >= 30
+        AND day.revenue < 0.5 * before.revenue
+    ORDER BY day.sale_date
 """
 
 
@@ -63,6 +77,7 @@ def _keys_that_repeat(table: str) -> str:
 
 RULES = {
     (SALES_BY_DAY, "every_day_equals_trusted_sales"): DAYS_THAT_DIFFER,
+    (SALES_BY_DAY, "no_day_is_far_below_the_week_before"): DAYS_FAR_BELOW,
     **{
         (dg.AssetKey(["refined", table]), "the_totals_equal_trusted_sales"): _totals_that_differ(
             table
@@ -74,9 +89,12 @@ RULES = {
         for table in KEYS
     },
 }
+WARNINGS = {DAYS_FAR_BELOW}
 MEANINGS = {
     "every_day_equals_trusted_sales": "Of each day, lines, units and revenue are those of the "
     "trusted sales.",
+    "no_day_is_far_below_the_week_before": "A warning, which stops nothing: a day has at least "
+    "half of the revenue of the same weekday before, if that had 30 carts or more.",
     "the_totals_equal_trusted_sales": "Units and revenue add up to those of all trusted sales.",
     "every_key_stands_once": "No two rows are about the same thing.",
 }
@@ -90,9 +108,9 @@ MEANINGS = {
             name,
             asset=key,
             description=MEANINGS[name],
-            blocking=True,
+            blocking=query not in WARNINGS,
         )
-        for key, name in RULES
+        for (key, name), query in RULES.items()
     ],
     can_subset=True,
 )
@@ -105,9 +123,8 @@ def refined_checks(
         for rule, query in RULES.items():
             if rule in selected:
                 of_days = rule[0] == SALES_BY_DAY
-                yield no_rows(
-                    lake, rule, query, day_bounds(days_of(context.run)) if of_days else None
-                )
+                wanted = day_bounds(days_of(context.run)) if of_days else None
+                yield no_rows(lake, rule, query, wanted, WARN if query in WARNINGS else ERROR)
 
 
 THE_DUE_DAY = dg.AssetCheckKey(SALES_BY_DAY, "the_due_day_is_there")

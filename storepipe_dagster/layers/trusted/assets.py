@@ -9,6 +9,7 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, tags_of
+from storepipe_dagster.figures import counts_by
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.trusted import schemas, transforms
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
@@ -49,7 +50,8 @@ def trusted_product_prices(captures: DataFrame) -> DataFrame:
             "trusted",
             "sales",
             schemas.SALES,
-            "Every cart line that could be sold, at the price of its day.",
+            "Every cart line that could be sold, at the price of its day. Those that could not are "
+            "in [trusted/rejected_sales](/assets/trusted/rejected_sales).",
             domain="sales",
             **{PARTITION_COLUMN: "sale_date"},
         ),
@@ -57,9 +59,11 @@ def trusted_product_prices(captures: DataFrame) -> DataFrame:
             "trusted",
             "rejected_sales",
             schemas.REJECTED_SALES,
-            "Every cart line that could not be sold, with the reason why.",
+            "Every cart line that could not be sold, with the reason why; the others are in "
+            "trusted/sales.",
             domain="sales",
             **{PARTITION_COLUMN: "sale_date"},
+            **counts_by("reason"),
         ),
     },
     can_subset=True,

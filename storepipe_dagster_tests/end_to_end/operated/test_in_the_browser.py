@@ -88,9 +88,12 @@ def test_the_neighbours_of_an_asset_are_drawn(dagster, browser):
 
 
 def test_a_check_that_failed_tells_what_it_found(dagster, days, numbers, browser):
-    address = "/assets/trusted/rejected_sales?view=checks&checkDetail=few_lines_are_rejected"
+    address = "/assets/trusted/sales?view=checks&checkDetail=few_lines_are_rejected"
     browser.open(f"{dagster.url}{address}")
     browser.sees("non-blocking asset check", "at most 5 % are rejected", "Evaluation result Failed")
+    browser.sees(
+        f"{days[-1]}: {numbers['rejected']} of", "lines rejected", "mostly unknown_product"
+    )
     browser.click("[Show JSON]")
 
     browser.sees(f'"rejected": "{numbers["rejected"]}"', f'"sale_date": "{days[-1]}"')
@@ -139,15 +142,23 @@ def test_why_revenue_is_low_is_found_by_clicking(dagster, days, numbers, browser
     browser.sees("Each day's sales.", "revenue by sale_date")
     browser.click("Partitions")
     browser.click(days[-1])
-    browser.sees(f"{days[-1]} Materialized", numbers["revenue"])
+    browser.sees(f"{days[-1]} Materialized", "carts", "revenue", numbers["revenue"])
     browser.click("Overview")
     browser.click("trusted / sales")
     browser.sees("Every cart line that could be sold")
-    browser.click("trusted")  # its group
-    browser.click("rejected_sales")
-    browser.sees("Every cart line that could not be sold, with the reason why.")
-    browser.click("View in Asset Catalog")
+    browser.click("Checks")
+    browser.click("few_lines_are_rejected")
+    browser.sees(
+        f"{days[-1]}: {numbers['rejected']} of", "lines rejected", "mostly unknown_product"
+    )
+    browser.click("Overview")
+    browser.click("trusted/rejected_sales")  # in the description
+    browser.sees("Every cart line that could not be sold, with the reason why")
     browser.click("Partitions")
     browser.click(days[-1])
 
-    browser.sees(f"dagster/row_count {numbers['rejected']}", "unknown_product", str(NOT_LISTED))
+    browser.sees(
+        f"unknown_product {numbers['rejected']}",
+        f"dagster/row_count {numbers['rejected']}",
+        str(NOT_LISTED),
+    )

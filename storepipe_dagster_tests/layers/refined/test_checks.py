@@ -14,10 +14,12 @@ from storepipe_dagster_tests.layers.literal_lake import failures, judge, write_d
 
 DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
 BY_DAY = ("refined/sales_by_day", "every_day_equals_trusted_sales")
+FAR_BELOW = ("refined/sales_by_day", "no_day_is_far_below_the_week_before")
 TOTALS = "the_totals_equal_trusted_sales"
 ONCE = "every_key_stands_once"
 ALL = {
     BY_DAY,
+    FAR_BELOW,
     ("refined/sales_by_category", TOTALS),
     ("refined/sales_by_product", TOTALS),
     ("refined/sales_by_city", TOTALS),
@@ -99,9 +101,10 @@ def judged(tmp_path):
     return results
 
 
-def test_every_rule_is_blocking_and_known_here():
+def test_every_rule_is_known_here_and_all_but_one_are_blocking():
     assert {(key.to_user_string(), name) for key, name in RULES} == ALL
-    assert all(spec.blocking for spec in refined_checks.check_specs)
+    not_blocking = [spec.name for spec in refined_checks.check_specs if not spec.blocking]
+    assert not_blocking == [FAR_BELOW[1]]
 
 
 def test_good_tables_pass_every_check(judged):
@@ -135,6 +138,32 @@ def test_a_day_that_differs_from_its_sales_is_shown_beside_them(judged, lines, u
             },
         ]
     }
+
+
+def with_week_before(revenue, *, carts_before=30):
+    """A day's revenue, after 10.00 on the same weekday before."""
+    days = {"2024-01-01": (carts_before, "10.00"), "2024-01-08": (1, revenue)}
+    return {
+        "days": [(day, carts, 1, 1, 1, total, total) for day, (carts, total) in days.items()],
+        "sales": [sold(day, 1, 8, 5, 1, total) for day, (_, total) in days.items()],
+    }
+
+
+def test_a_day_of_less_than_half_of_the_week_before_is_a_warning_that_says_so(judged):
+    results = judged("2024-01-08", **with_week_before("4.99"))
+
+    assert not results[FAR_BELOW].passed
+    assert results[FAR_BELOW].severity == dg.AssetCheckSeverity.WARN
+    assert results[FAR_BELOW].description == (
+        "2024-01-08: revenue 4.99, 50 % below that of Monday 2024-01-01"
+    )
+
+
+@pytest.mark.parametrize(("revenue", "carts_before"), [("5.00", 30), ("0.01", 29)])
+def test_half_of_the_week_before_or_few_carts_then_are_no_warning(judged, revenue, carts_before):
+    results = judged("2024-01-08", **with_week_before(revenue, carts_before=carts_before))
+
+    assert results[FAR_BELOW].passed
 
 
 def test_a_day_that_is_missing_is_shown(judged):
@@ -230,7 +259,7 @@ def test_a_key_that_stands_twice_is_shown(judged, name, rows, example):
 @pytest.mark.parametrize(
     ("asset", "names"),
     [
-        ("refined/sales_by_day", {BY_DAY[1]}),
+        ("refined/sales_by_day", {BY_DAY[1], FAR_BELOW[1]}),
         ("refined/sales_by_city", {TOTALS, ONCE}),
         ("refined/product_affinity", {ONCE}),
     ],

@@ -23,7 +23,7 @@ ONE_PRICE = ("trusted/product_prices", "every_moment_has_one_price")
 NO_NEGATIVE = ("trusted/product_prices", "no_price_is_negative")
 WITH_CART = ("trusted/rejected_sales", "every_line_came_with_its_cart")
 HISTORY = ("trusted/product_prices", "every_known_product_has_a_history")
-FEW_REJECTED = ("trusted/rejected_sales", "few_lines_are_rejected")
+FEW_REJECTED = ("trusted/sales", "few_lines_are_rejected")
 STOPPING = {RECONCILED, SOLD_ONCE, REVENUE, REASON, WITH_CART, HISTORY, ONE_PRICE, NO_NEGATIVE}
 ALL = STOPPING | {FEW_REJECTED}
 
@@ -121,8 +121,13 @@ def test_a_day_of_which_many_lines_were_rejected_is_a_warning(judged):
     results = judged(**day_with(6))
 
     assert failures(results) == {
-        FEW_REJECTED: [{"sale_date": DAY_1, "rejected": "6", "lines": "100"}]
+        FEW_REJECTED: [
+            {"sale_date": DAY_1, "rejected": "6", "lines": "100", "mostly": "unknown_user"}
+        ]
     }
+    assert results[FEW_REJECTED].description == (
+        f"{DAY_1}: 6 of 100 lines rejected (6 %), mostly unknown_user"
+    )
     assert results[FEW_REJECTED].severity == dg.AssetCheckSeverity.WARN
     assert results[RECONCILED].severity == dg.AssetCheckSeverity.ERROR
 
@@ -162,7 +167,7 @@ def test_a_line_neither_sold_nor_rejected_is_shown_by_its_day(judged):
     assert failures(results) == {
         RECONCILED: [{"day": DAY_2, "captured": "2", "sold": "1", "rejected": "0"}]
     }
-    assert results[RECONCILED].description == "1 rows break the rule."
+    assert results[RECONCILED].description == "1 row breaks the rule."
     assert results[RECONCILED].metadata["breaking"].value == 1
 
 
@@ -290,8 +295,8 @@ def test_days_outside_of_the_run_are_not_judged(judged):
 @pytest.mark.parametrize(
     ("asset", "checks"),
     [
-        ("trusted/sales", {RECONCILED, SOLD_ONCE, REVENUE}),
-        ("trusted/rejected_sales", {REASON, WITH_CART, FEW_REJECTED}),
+        ("trusted/sales", {RECONCILED, SOLD_ONCE, REVENUE, FEW_REJECTED}),
+        ("trusted/rejected_sales", {REASON, WITH_CART}),
     ],
 )
 def test_the_checks_of_one_asset_run_alone(judged, asset, checks):
