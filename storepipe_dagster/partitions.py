@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
@@ -38,6 +38,15 @@ def days_of(run: dg.DagsterRun) -> Sequence[str]:
     return DAYS.get_partition_keys_in_range(
         dg.PartitionKeyRange(first, run.tags.get(LAST_DAY, first))
     )
+
+
+def first_recent_day() -> date:
+    """The first of the last seven whole days.
+
+    Warnings are about these days too, whichever days a run is about: a check shows its last result
+    only, and yesterday's warning must not go with a backfill of another day.
+    """
+    return date.fromisoformat(str(DAYS.get_last_partition_key())) - timedelta(days=6)
 
 
 def day_range(first: date, last: date) -> Sequence[str]:

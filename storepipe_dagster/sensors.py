@@ -25,6 +25,7 @@ from storepipe_dagster.standing_checks import results
 ONE_DAY = timedelta(days=1)
 SECONDS_TO_NOTICE = 60
 SECONDS_TO_LIST = 300
+MOST_MINUTES_TO_SAY_AGAIN = 60
 
 REFINED_FOLLOWS_SALES = dg.AutomationConditionSensorDefinition(
     "refined_follows_sales",
@@ -54,7 +55,10 @@ def due_day(now: datetime, deadline: time) -> date:
 
 
 def late_day(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.SensorDefinition:
-    """A sensor that notices if a day's sales are missing, or none, after the deadline."""
+    """A sensor that notices if a day's sales are missing, or none, after the deadline.
+
+    What the webhook does not take is told again after 1, 2, 4 ... minutes, at most 60.
+    """
 
     @dg.sensor(
         name="late_day",
@@ -64,7 +68,8 @@ def late_day(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.Sensor
     def late_day(
         context: dg.SensorEvaluationContext, lake_sql: LakeSql, webhook: Webhook
     ) -> dg.SensorResult | dg.SkipReason:
-        day = due_day(now(), deadline)
+        time_now = now()
+        day = due_day(time_now, deadline)
         known = json.loads(context.cursor or "{}")
         known = known if known.get("day") == str(day) else {}
         if known.get("arrival") == Arrival.CAME.value and known["told"]:
@@ -73,11 +78,17 @@ def late_day(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.Sensor
         news = arrival.value != known.get("arrival")
         if not news and known["told"]:
             return dg.SkipReason(f"{check.description} That was noticed.")
+        tries, again = (0, None) if news else (known.get("tries", 0), known.get("again"))
+        if again and time_now < datetime.fromisoformat(again):
+            return dg.SkipReason(f"{check.description} The webhook is told again at {again}.")
         # That a day came in time is no news for people.
         told = (arrival is Arrival.CAME and not known) or webhook.say(
             f"{check.description} It was due at {deadline:%H:%M} UTC.", context.log
         )
         cursor = {"day": str(day), "arrival": arrival.value, "told": told}
+        if not told:
+            pause = timedelta(minutes=min(2**tries, MOST_MINUTES_TO_SAY_AGAIN))
+            cursor |= {"tries": tries + 1, "again": (time_now + pause).isoformat()}
         return dg.SensorResult(
             asset_events=[messages.evaluation(check)] if news else [], cursor=json.dumps(cursor)
         )

@@ -11,7 +11,7 @@ import dagster as dg
 import duckdb
 
 from storepipe_dagster.layers.refined import schemas
-from storepipe_dagster.partitions import DAYS, days_of
+from storepipe_dagster.partitions import DAYS, days_of, first_recent_day
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
@@ -48,7 +48,8 @@ DAYS_FAR_BELOW = """
             dayname(before.sale_date), before.sale_date::VARCHAR) AS told
     FROM refined.sales_by_day AS before JOIN refined.sales_by_day AS day
         ON day.sale_date = before.sale_date + 7
-    WHERE day.sale_date BETWEEN $first AND $last AND before.carts >= 30
+    WHERE (day.sale_date BETWEEN $first AND $last OR day.sale_date >= $recent)
+        AND before.carts >= 30
         AND day.revenue < 0.5 * before.revenue
     ORDER BY day.sale_date
 """
@@ -123,7 +124,9 @@ def refined_checks(
         for rule, query in RULES.items():
             if rule in selected:
                 of_days = rule[0] == SALES_BY_DAY
-                wanted = day_bounds(days_of(context.run)) if of_days else None
+                wanted = day_bounds(days_of(context.run)) if of_days else {}
+                if query in WARNINGS:
+                    wanted["recent"] = first_recent_day()
                 yield no_rows(lake, rule, query, wanted, WARN if query in WARNINGS else ERROR)
 
 

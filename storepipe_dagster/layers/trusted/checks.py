@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from storepipe_dagster.layers.trusted.schemas import REJECTION_REASONS
-from storepipe_dagster.partitions import days_of
+from storepipe_dagster.partitions import days_of, first_recent_day
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
@@ -82,7 +82,8 @@ DAYS_WITH_MANY_REJECTED = """
         UNION ALL SELECT sale_date, reason FROM trusted.rejected_sales
     ), days AS (
         SELECT sale_date, count(reason) AS rejected, count(*) AS lines, mode(reason) AS mostly
-        FROM lines WHERE sale_date BETWEEN $first AND $last GROUP BY sale_date
+        FROM lines WHERE sale_date BETWEEN $first AND $last OR sale_date >= $recent
+        GROUP BY sale_date
     )
     SELECT *, format('{}: {} of {} lines rejected ({:.0f} %), mostly {}', sale_date::VARCHAR,
         rejected, lines, 100 * rejected / lines, mostly) AS told
@@ -147,5 +148,7 @@ def trusted_checks(
             )
             if query == UNKNOWN_REASONS:
                 wanted["reasons"] = list(REJECTION_REASONS)
+            if query in WARNINGS:
+                wanted["recent"] = first_recent_day()
             severity = WARN if query in WARNINGS else ERROR
             yield no_rows(lake, rule, query, wanted, severity)

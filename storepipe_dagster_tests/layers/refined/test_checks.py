@@ -1,5 +1,7 @@
 """Tests of `storepipe_dagster.layers.refined.checks`."""
 
+from datetime import date, timedelta
+
 import dagster as dg
 import pytest
 
@@ -10,6 +12,7 @@ from storepipe_dagster.layers.refined.checks import (
     the_due_day_is_there,
 )
 from storepipe_dagster.layers.trusted.schemas import SALES
+from storepipe_dagster.partitions import DAYS
 from storepipe_dagster_tests.layers.literal_lake import failures, judge, write_delta
 
 DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
@@ -140,9 +143,9 @@ def test_a_day_that_differs_from_its_sales_is_shown_beside_them(judged, lines, u
     }
 
 
-def with_week_before(revenue, *, carts_before=30):
+def with_week_before(revenue, *, carts_before=30, day=date(2024, 1, 8)):
     """A day's revenue, after 10.00 on the same weekday before."""
-    days = {"2024-01-01": (carts_before, "10.00"), "2024-01-08": (1, revenue)}
+    days = {str(day - timedelta(days=7)): (carts_before, "10.00"), str(day): (1, revenue)}
     return {
         "days": [(day, carts, 1, 1, 1, total, total) for day, (carts, total) in days.items()],
         "sales": [sold(day, 1, 8, 5, 1, total) for day, (_, total) in days.items()],
@@ -157,6 +160,13 @@ def test_a_day_of_less_than_half_of_the_week_before_is_a_warning_that_says_so(ju
     assert results[FAR_BELOW].description == (
         "2024-01-08: revenue 4.99, 50 % below that of Monday 2024-01-01"
     )
+
+
+def test_yesterday_s_warning_does_not_go_with_a_run_of_another_day(judged):
+    yesterday = date.fromisoformat(DAYS.get_last_partition_key())
+    low = with_week_before("1.00", day=yesterday)
+
+    assert f"{yesterday}: revenue 1.00" in judged(DAY_1, **low)[FAR_BELOW].description
 
 
 @pytest.mark.parametrize(("revenue", "carts_before"), [("5.00", 30), ("0.01", 29)])
