@@ -1,7 +1,7 @@
 """Tests of `storepipe_dagster.sensors`, on a SQLite instance and a real server for the webhook."""
 
 import json
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, time, timedelta, timezone
 
 import dagster as dg
 import deltalake
@@ -195,13 +195,44 @@ def test_each_day_is_told_of(watch, server):
     assert ["Monday" in texts(server)[0], "Tuesday" in texts(server)[1]] == [True, True]
 
 
-def test_what_the_webhook_did_not_take_is_told_at_the_next_tick(watch, server):
+def test_what_the_webhook_did_not_take_is_told_a_minute_later(watch, server):
     server.steps[PATH] = [Step(status=404), Step()]
 
     assert len(watch.tick()) == 1
     assert watch.tick() == []
-    assert watch.tick() == []
+    assert len(texts(server)) == 1
+    for _ in range(2):
+        watch.now += timedelta(minutes=1)
+        assert watch.tick() == []
     assert len(texts(server)) == 2
+
+
+def test_a_webhook_that_refuses_is_told_again_after_growing_pauses_of_an_hour_at_most(
+    watch, server
+):
+    server.steps[PATH] = [Step(status=410)] * 20
+    minutes, told = [], 0
+    for minute in range(200):
+        watch.now = NOON + timedelta(minutes=minute)
+        watch.tick()
+        if len(texts(server)) > told:
+            told = len(texts(server))
+            minutes.append(minute)
+
+    assert minutes == [0, 1, 3, 7, 15, 31, 63, 123, 183]
+
+
+def test_news_do_not_wait_for_a_webhook_that_refused_what_was_before(watch, server):
+    server.steps[PATH] = [Step(status=404)] * 3 + [Step()]
+    for minute in (0, 1, 3):
+        watch.now = NOON + timedelta(minutes=minute)
+        watch.tick()
+    watch.made({DAY: 3})
+
+    assert len(watch.tick()) == 1
+    assert len(texts(server)) == 4
+    assert watch.tick() == []
+    assert len(texts(server)) == 4
 
 
 def test_without_a_webhook_a_late_day_stands_at_the_asset_all_the_same(instance, lake):
