@@ -4,6 +4,7 @@ Reads only; nothing of the pipeline's data is computed here. Asset checks and ``
 ask their questions through it.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -32,6 +33,7 @@ SCHEMAS = {
 }
 EXAMPLES = 10
 OF_OURS = {"breaking", "told"}
+NO_TABLE = re.compile(r"Catalog Error: Table with name (.+) does not exist!")
 
 
 class LakeSql(dg.ConfigurableResource[Any]):
@@ -131,17 +133,21 @@ def no_rows(
     """Check that a query finds no row that breaks its rule; show some if it does.
 
     A query's column ``told`` says in words what is wrong with a row.
-    Where a table that the rule compares with was never made, the result is a warning.
+    Where a table that the rule compares with was never made, the result is a warning; where the
+    rule's own was not, the rule is broken. Any other error of the query is raised.
     """
     counted = f"SELECT *, count(*) OVER () AS breaking FROM ({query}) LIMIT {EXAMPLES}"
     try:
         rows = lake.sql(counted, params=parameters).to_arrow_table().to_pylist()
     except duckdb.CatalogException as error:
+        lacking = _never_made(error, query)
+        if not lacking:
+            raise
         return dg.AssetCheckResult(
             asset_key=rule[0],
             check_name=rule[1],
             passed=False,
-            severity=dg.AssetCheckSeverity.WARN,
+            severity=severity if rule[0] in lacking else dg.AssetCheckSeverity.WARN,
             description=f"Not judged, for lack of a table: {str(error).splitlines()[0]}",
         )
     breaking = rows[0].pop("breaking") if rows else 0
@@ -161,6 +167,17 @@ def no_rows(
             ),
         },
     )
+
+
+def _never_made(error: duckdb.CatalogException, query: str) -> list[dg.AssetKey]:
+    """The tables of the lake, as a query names them, that an error says are not there."""
+    found = NO_TABLE.match(str(error))
+    name = found[1] if found else ""
+    return [
+        dg.AssetKey([*key.path, name])
+        for schema, key in SCHEMAS.items()
+        if name and re.search(rf"\b{schema}\.{re.escape(name)}\b", query)
+    ]
 
 
 def _told(rows: Sequence[Mapping[str, Any]], breaking: int) -> str:

@@ -209,12 +209,35 @@ def test_a_check_passes_without_rows_that_break_its_rule(lake):
     assert result.metadata["breaking"].value == 0
 
 
-def test_a_check_that_needs_a_table_that_was_never_made_is_a_warning(lake):
+@pytest.mark.parametrize("other", ["trusted.rejected_sales", "raw_relational.cart_items"])
+def test_a_check_that_needs_another_table_that_was_never_made_is_a_warning(lake, other):
+    write_sales(lake, date(2020, 1, 1))
     with connect(lake) as connection:
-        result = no_rows(connection, RULE, "FROM trusted.sales")
+        result = no_rows(connection, RULE, f"SELECT 1 FROM trusted.sales, {other}")
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "Not judged, for lack of a table" in result.description
-    assert "sales" in result.description
+    assert other.split(".")[1] in result.description
+
+
+def test_a_check_on_a_table_that_was_never_made_fails(lake):
+    with connect(lake) as connection:
+        result = no_rows(connection, RULE, "FROM trusted.sales")
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT summ(revenue) FROM trusted.sales",
+        "SELECT revenue::MONEYS FROM trusted.sales",
+        "FROM trustd.sales",
+        "FROM sale",
+    ],
+)
+def test_a_query_that_is_wrong_is_an_error_and_no_warning(lake, query):
+    write_sales(lake, date(2020, 1, 1))
+    with connect(lake) as connection, pytest.raises(duckdb.CatalogException):
+        no_rows(connection, RULE, query)
 
 
 def test_a_check_shows_some_of_the_rows_that_break_its_rule(lake):
