@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from storepipe_dagster_tests.servers.process import Server
 
 SECONDS = 60
 LOOK_SECONDS = 0.1
+MOST_TRIES = 100
 SETTLE_SECONDS = 0.3  # dialogs and graphs move into their place
 WIDTH, HEIGHT = 1440, 1200
 CLICK = """
@@ -65,7 +67,12 @@ class Chromium(Server):
         return connect(made["webSocketDebuggerUrl"], max_size=None, proxy=None)
 
     def __exit__(self, *of_error: object) -> None:
-        self._end(signal.SIGTERM)  # its children write into the folder until they end
+        self._end(signal.SIGTERM)
+        profile, tries = self.folder / "profile", 0
+        while profile.exists():  # its children write into it until they end, too
+            shutil.rmtree(profile, ignore_errors=tries < MOST_TRIES)
+            tries += 1
+            time.sleep(LOOK_SECONDS)
         super().__exit__(*of_error)
 
 

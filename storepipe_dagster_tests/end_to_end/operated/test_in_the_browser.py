@@ -151,7 +151,7 @@ def test_why_revenue_is_low_is_found_by_clicking(dagster, days, numbers, browser
     browser.sees(
         f"{days[-1]}: {numbers['rejected']} of", "lines rejected", "mostly unknown_product"
     )
-    browser.click("Overview")
+    browser.evaluate("history.back()")
     browser.click("trusted/rejected_sales")  # in the description
     browser.sees("Every cart line that could not be sold, with the reason why")
     browser.click("Partitions")
