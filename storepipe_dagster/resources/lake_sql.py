@@ -18,6 +18,7 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from storepipe_dagster.history.tables import (
+    NoSuchVersionError,
     expect_version,
     folders,
     open_table,
@@ -49,8 +50,10 @@ class LakeSql(dg.ConfigurableResource[Any]):
 
         As of a time, it shows the Delta tables that were there then as they were, and no extracts,
         which have no history; ``versions`` names versions of single tables. Raises
-        ``NoSuchVersionError``.
+        ``NoSuchVersionError`` for a version that is named and not there. A table that cannot be
+        read as of the time has no view, and only a query that needs it raises that error.
         """
+        lost: dict[str, NoSuchVersionError] = {}
         with self.lake.explained(), duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
             for schema, key in SCHEMAS.items():
@@ -62,10 +65,22 @@ class LakeSql(dg.ConfigurableResource[Any]):
                         rows = None if as_of else self._extracts(connection, path)
                     else:
                         at = (versions or {}).get(named, as_of)
-                        rows = self._delta(connection, named, at)
+                        try:
+                            rows = self._delta(connection, named, at)
+                        except NoSuchVersionError as error:
+                            if isinstance(at, int):
+                                raise
+                            lost[table] = error
+                            continue
                     if rows:
                         connection.execute(f'CREATE VIEW {schema}."{table}" AS {rows}')
-            yield connection
+            try:
+                yield connection
+            except duckdb.CatalogException as error:
+                found = NO_TABLE.match(str(error))
+                if found and found[1].lower() in lost:
+                    raise lost[found[1].lower()] from error
+                raise
 
     def _extracts(self, connection: duckdb.DuckDBPyConnection, path: str) -> str | None:
         """The query that a view on a table's extracts stands for; none if there are none."""

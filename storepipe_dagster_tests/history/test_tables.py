@@ -94,6 +94,23 @@ def test_as_of_a_time_a_table_that_was_not_there_yet_and_an_extract_have_no_view
 
 
 @only_in_a_folder
+def test_as_of_a_time_a_vacuumed_table_fails_only_the_queries_that_use_it(tables, lake):
+    tables.sell("2020-01-01", (1, "1.10"))
+    tables.sell("2020-01-01", (1, "2.20"))
+    tables.lose(SALES, 1)
+    then = tables.versions(SALES)[1].time
+    assert ask(lake, f"SELECT 1 FROM {named.table_name(PRODUCTS)} LIMIT 0", as_of=then) == []
+    for query in ("FROM trusted.sales", "FROM trusted.Sales"):
+        with pytest.raises(
+            named.NoSuchVersionError, match=r"trusted\.sales cannot be read at version 1: 1 of"
+        ):
+            ask(lake, query, as_of=then)
+    with pytest.raises(duckdb.CatalogException, match="nope"):
+        ask(lake, "FROM trusted.nope", as_of=then)
+    assert ask(lake, "SELECT revenue::VARCHAR FROM trusted.sales", as_of=then, versions={SALES: 2})
+
+
+@only_in_a_folder
 @pytest.mark.parametrize("number", [9, 1])
 def test_a_version_that_is_not_there_is_an_error_that_lists_those_that_are(tables, lake, number):
     for day in range(1, 4):
