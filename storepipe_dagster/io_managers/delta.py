@@ -184,15 +184,28 @@ def _expect_all_days(
     differing: Sequence[str],
 ) -> None:
     """Refuse to give a table other columns unless the run replaces all that is in it."""
-    files = pa.table(table.get_add_actions(flatten=True))
-    there = sorted(_split_by_day(files, column)) if column else []
-    if not set(there) <= set(days):  # with STOREPIPE_START_DATE at the first of them or before
+    there = _days_there(table, column)
+    if not set(there) <= set(days):
         name = key.to_user_string()
         raise SchemaMismatchError(
             f"{name} differs from its contract in {', '.join(differing)} as it is in the lake. "
             "Materialise all of its days in one run: "
-            f"storepipe run --from {there[0]} --to {there[-1]} --select 'key:\"{name}\"+'"
+            f"storepipe run {_range_of(there)}--select 'key:\"{name}\"+'{_start_for(there)}"
         )
+
+
+def _days_there(table: deltalake.DeltaTable, column: str | None) -> list[str]:
+    """The days that a table has files of, oldest first; none if it has no days."""
+    files = pa.table(table.get_add_actions(flatten=True))
+    return sorted(_split_by_day(files, column)) if column and files.num_rows else []
+
+
+def _range_of(there: Sequence[str]) -> str:
+    return f"--from {there[0]} --to {there[-1]} " if there else ""
+
+
+def _start_for(there: Sequence[str]) -> str:
+    return f". STOREPIPE_START_DATE must be {there[0]} or before." if there else ""
 
 
 def _expect_contract(context: dg.InputContext, table: deltalake.DeltaTable) -> None:
@@ -203,10 +216,13 @@ def _expect_contract(context: dg.InputContext, table: deltalake.DeltaTable) -> N
     found = {field.name: field.dataType.simpleString() for field in fields}
     if contract and (lacking := [c.name for c in contract.columns if found.get(c.name) != c.type]):
         name = context.asset_key.to_user_string()
+        column = partition_column(context)
+        by_day = column in table.metadata().partition_columns  # as it is, not as it should be
+        there = _days_there(table, column if by_day else None)
         raise SchemaMismatchError(
             f"{name} differs from its contract in {', '.join(lacking)} as it is in the lake. "
-            f"Materialise it first, all of its days in one run, together with this: "
-            f"--select 'key:\"{name}\"+'"
+            "Materialise it first, all of its days in one run, together with this: "
+            f"{_range_of(there)}--select 'key:\"{name}\"+'{_start_for(there)}"
         )
 
 

@@ -351,7 +351,8 @@ def test_a_table_of_an_earlier_contract_is_not_touched_by_a_run_of_some_of_its_d
     with pytest.raises(
         SchemaMismatchError,
         match=f"^trusted/sales differs from its contract in {DIFFERING} as it is in the lake. "
-        f"Materialise all of its days in one run: storepipe run --from {DAY_1} --to {DAY_3} ",
+        f"Materialise all of its days in one run: storepipe run --from {DAY_1} --to {DAY_3} "
+        rf"--select 'key:\"trusted/sales\"\+'\. STOREPIPE_START_DATE must be {DAY_1} or before\.$",
     ):
         materialize([sales_of((DAY_1, 1))], resources, DAY_1, DAY_2)
     assert table().version() == 0
@@ -395,6 +396,18 @@ def test_a_table_that_lacks_columns_of_its_contract_is_not_read(resources, earli
         match=r"^refined/totals differs from its contract in cart_id, revenue, sold_at as it is",
     ):
         read(resources, totals_of(), "refined/totals", kind=kind)
+
+
+def test_a_table_of_an_earlier_contract_that_is_not_read_tells_which_days_to_make(
+    resources, earlier
+):
+    earlier("trusted/sales", DAY_1, DAY_2, DAY_3)
+    with pytest.raises(
+        SchemaMismatchError,
+        match=f"together with this: --from {DAY_1} --to {DAY_3} --select .*"
+        rf"STOREPIPE_START_DATE must be {DAY_1} or before\.$",
+    ):
+        read(resources, sales_of(), "trusted/sales", DAY_2)
 
 
 @pytest.mark.parametrize("day", [DAY_1, DAY_3, None], ids=["before", "after", "no day"])
