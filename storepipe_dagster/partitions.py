@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 
 import dagster as dg
 
@@ -47,6 +47,16 @@ def first_recent_day() -> date:
     only, and yesterday's warning must not go with a backfill of another day.
     """
     return date.fromisoformat(str(DAYS.get_last_partition_key())) - timedelta(days=6)
+
+
+def due_day(now: datetime, deadline: time) -> date:
+    """The newest day whose deadline, on the day after it, has passed."""
+    return now.date() - timedelta(days=1 if now.time() >= deadline else 2)
+
+
+def day_due_now() -> date:
+    """The day that is due by the clock and STOREPIPE_DAY_DEADLINE, both in UTC."""
+    return due_day(datetime.now(timezone.utc), settings().storepipe_day_deadline)
 
 
 def day_range(first: date, last: date) -> Sequence[str]:

@@ -7,7 +7,7 @@ webhook to tell by. What is told is written in ``messages``.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 
 import dagster as dg
 from dagster._core.storage.tags import SCHEDULE_NAME_TAG
@@ -16,13 +16,13 @@ from dagster_shared.serdes import serialize_value
 from storepipe_dagster import messages
 from storepipe_dagster.jobs import STORE_PIPELINE
 from storepipe_dagster.layers.refined.checks import Arrival, arrival_of
+from storepipe_dagster.partitions import due_day
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.webhook import Webhook
 from storepipe_dagster.settings import Settings
 from storepipe_dagster.standing import Standing
 from storepipe_dagster.standing_checks import results
 
-ONE_DAY = timedelta(days=1)
 SECONDS_TO_NOTICE = 60
 SECONDS_TO_LIST = 300
 MOST_MINUTES_TO_SAY_AGAIN = 60
@@ -47,11 +47,6 @@ def sensors(settings: Settings) -> Sequence[dg.SensorDefinition]:
 def utc_now() -> datetime:
     """The time, in UTC."""
     return datetime.now(timezone.utc)
-
-
-def due_day(now: datetime, deadline: time) -> date:
-    """The newest day whose deadline, on the day after it, has passed."""
-    return now.date() - (ONE_DAY if now.time() >= deadline else 2 * ONE_DAY)
 
 
 def late_day(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.SensorDefinition:

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.partitions import day_due_now
 from storepipe_dagster.standing import Line, Standing, State
 
 NAME = "every_day_is_there"
@@ -110,9 +110,9 @@ def _record(line: Line) -> dg.TableRecord:
 def standing_checks(
     context: dg.AssetCheckExecutionContext,
 ) -> Iterator[dg.AssetCheckResult]:
-    """All whole days, judged by hand; the sensor ``standing_list`` judges those that are due."""
+    """All days that are due, judged by hand; the sensor ``standing_list`` judges them by itself."""
     standing = Standing(context.instance, context.repository_def.asset_graph)
     wanted = {check.asset_key for check in context.selected_asset_check_keys}
-    for key, result in results(standing, str(DAYS.get_last_partition_key())).items():
+    for key, result in results(standing, str(day_due_now())).items():
         if key in wanted:
             yield result

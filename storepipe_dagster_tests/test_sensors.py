@@ -12,10 +12,11 @@ from storepipe_dagster.definitions import build_definitions
 from storepipe_dagster.instance import CONFIGURATION
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.layers.refined.checks import SALES_BY_DAY, THE_DUE_DAY
+from storepipe_dagster.partitions import due_day
 from storepipe_dagster.resources.database import DatabaseError
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.webhook import Webhook
-from storepipe_dagster.sensors import due_day, late_day, tell_of_changes, tell_of_failures
+from storepipe_dagster.sensors import late_day, tell_of_changes, tell_of_failures
 from storepipe_dagster.settings import read_settings
 from storepipe_dagster.times import utc_time
 from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server

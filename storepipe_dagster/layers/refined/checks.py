@@ -11,7 +11,7 @@ import dagster as dg
 import duckdb
 
 from storepipe_dagster.layers.refined import schemas
-from storepipe_dagster.partitions import DAYS, days_of, first_recent_day
+from storepipe_dagster.partitions import DAYS, day_due_now, days_of, first_recent_day
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
@@ -185,11 +185,10 @@ def _due(found: Arrival, description: str) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=SALES_BY_DAY,
     name=THE_DUE_DAY.name,
-    description="The last whole day was made, and is not empty unless it was so a week before.",
+    description="The day that is due was made, and is not empty unless it was so a week before.",
 )
 def the_due_day_is_there(
     context: dg.AssetCheckExecutionContext, lake_sql: LakeSql
 ) -> dg.AssetCheckResult:
-    """Yesterday, judged by hand; the sensor ``late_day`` judges it after the deadline."""
-    yesterday = date.fromisoformat(str(DAYS.get_last_partition_key()))
-    return arrival_of(yesterday, context.instance, lake_sql)[1]
+    """The day that is due, judged by hand; the sensor ``late_day`` judges it by itself."""
+    return arrival_of(day_due_now(), context.instance, lake_sql)[1]

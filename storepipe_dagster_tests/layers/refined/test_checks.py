@@ -1,10 +1,11 @@
 """Tests of `storepipe_dagster.layers.refined.checks`."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 
 import dagster as dg
 import pytest
 
+from storepipe_dagster import partitions
 from storepipe_dagster.layers.refined import schemas
 from storepipe_dagster.layers.refined.checks import (
     RULES,
@@ -13,6 +14,7 @@ from storepipe_dagster.layers.refined.checks import (
 )
 from storepipe_dagster.layers.trusted.schemas import SALES
 from storepipe_dagster.partitions import DAYS
+from storepipe_dagster.settings import read_settings
 from storepipe_dagster_tests.layers.literal_lake import failures, judge, write_delta
 
 DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
@@ -284,6 +286,18 @@ def test_the_check_of_a_table_without_days_needs_no_days_and_no_other_table(tmp_
     results = judge(tmp_path, refined_checks, only="refined/product_affinity")
 
     assert set(failures(results)) == {("refined/product_affinity", ONCE)}
+
+
+@pytest.mark.parametrize(("deadline", "days"), [("00:00", 1), ("23:59:59.999999", 2)])
+def test_the_day_judged_by_hand_is_the_one_that_is_due(tmp_path, monkeypatch, deadline, days):
+    write_delta(tmp_path, "refined/sales_by_day", schemas.SALES_BY_DAY)
+    monkeypatch.setenv("STOREPIPE_DAY_DEADLINE", deadline)
+    monkeypatch.setattr(partitions, "settings", read_settings)
+
+    (found,) = judge(tmp_path, the_due_day_is_there).values()
+
+    due = datetime.now(timezone.utc).date() - timedelta(days=days)
+    assert str(due) in found.description
 
 
 def test_the_due_day_can_be_judged_by_hand_and_is_a_warning_only(tmp_path):
