@@ -56,6 +56,7 @@ class LakeSql(dg.ConfigurableResource[Any]):
         lost: dict[str, NoSuchVersionError] = {}
         with self.lake.explained(), duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET python_enable_replacements = false")  # no variable is a table
             for schema, key in SCHEMAS.items():
                 connection.execute(f"CREATE SCHEMA {schema}")
                 for table in folders(self.lake, *key.path):
