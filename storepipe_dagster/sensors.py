@@ -6,6 +6,7 @@ webhook to tell by. What is told is written in ``messages``.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta, timezone
 
@@ -26,6 +27,9 @@ from storepipe_dagster.standing_checks import results
 SECONDS_TO_NOTICE = 60
 SECONDS_TO_LIST = 300
 MOST_MINUTES_TO_SAY_AGAIN = 60
+
+# Dagster calls this beta; its version is pinned, and our tests use it.
+warnings.filterwarnings("ignore", "Parameter `use_user_code_server`", dg.BetaWarning)
 
 REFINED_FOLLOWS_SALES = dg.AutomationConditionSensorDefinition(
     "refined_follows_sales",
