@@ -1,100 +1,163 @@
-"""``make bench``: the database beside PyMySQL and ConnectorX, the graph beside DuckDB, its memory.
+"""``make bench``: the database beside PyMySQL and ConnectorX, the graph beside hand-written peers.
 
-Prints ratios of one run on one machine; absolute times mean little elsewhere. More peers and sizes
-are to come (see the README).
+The peers (DuckDB, Polars, and the graph's own transforms on classic Spark) make the trusted and
+refined tables of the same extract. Prints ratios of one run on one machine; absolute times mean
+little elsewhere.
 """
 
 import argparse
 import re
+import shutil
 import statistics
+import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import psutil
-
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.bench import database
-from storepipe_dagster_tests.bench.duckdb_peer import write_tables
+from storepipe_dagster_tests.bench.watching import Taken, run
 from storepipe_dagster_tests.end_to_end.commands import Home
 
 FIRST_DAY = date(2020, 1, 1)
 STEP = re.compile(r"^\[ ?\d+/\d+\] (\S+).*?([\d.]+) s", re.MULTILINE)
 LAYERS = {"raw/relational": "relational", "raw": "raw", "mysql": "mysql", "trusted": "trusted"}
+OURS = "storepipe"
+# Each is a module with a ``write_tables(lake, out)``, run as a process of its own.
+PEERS = {"duckdb": "duckdb_peer", "polars": "polars_peer", "classic": "classic_peer"}
+EQUAL = {
+    "trusted.product_prices": "count(*) AS n, sum(unit_price) AS price, count(valid_to) AS ended",
+    "trusted.sales": "count(*) AS n, sum(revenue) AS revenue, sum(cart_id * line_number) AS line,"
+    " sum(user_id * length(city)) AS city, sum(product_id * length(product_title)) AS title",
+    "trusted.rejected_sales": "count(*) AS n, sum(cart_id * length(reason)) AS reason",
+    "refined.sales_by_day": "sum(carts) AS carts, sum(customers * day(sale_date)) AS customers,"
+    " sum(lines) AS lines, sum(units) AS units, sum(revenue * day(sale_date)) AS revenue",
+    "refined.sales_by_category": "sum(carts) AS carts, sum(customers) AS customers,"
+    " sum(lines) AS lines, sum(units) AS units, sum(revenue * length(category)) AS revenue,"
+    " round(sum(revenue_share * length(category)), 6) AS share",
+    "refined.sales_by_product": "sum(carts) AS carts, sum(units) AS units,"
+    " sum(revenue * product_id) AS revenue, sum(revenue_rank * product_id) AS rank,"
+    " round(sum(cumulative_revenue_share), 6) AS share, sum(length(product_title)) AS title",
+    "refined.sales_by_city": "sum(customers) AS customers, sum(carts) AS carts,"
+    " sum(units) AS units, sum(revenue * length(city)) AS revenue",
+    "refined.customer_segments": "sum(frequency * recency_score) AS recency,"
+    " sum(frequency_score * user_id) AS frequency, sum(monetary * monetary_score) AS monetary,"
+    " sum(date_diff('day', first_sale_date, last_sale_date)) AS days",
+    "refined.customer_cohorts": "sum(customers * month(cohort_month)) AS customers,"
+    " sum(customers * months_since_first) AS months",
+    "refined.product_affinity": "count(*) AS n, sum(carts_together * product_id) AS carts,"
+    " sum(carts_together * other_product_id) AS other",
+}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of the whole graph: seconds in all and by layer, peak memory in MiB."""
+    """What one run took, and the bytes and files it left."""
 
-    seconds: float
-    by_layer: dict[str, float]
-    peak: float
+    taken: Taken
+    written: int
+    files: int
+
+    @property
+    def figures(self) -> tuple[float, ...]:
+        """In the order of the printed columns."""
+        taken = self.taken
+        return (taken.seconds, taken.cpu, taken.peak, self.written / 2**20, self.files)
 
 
-def run_graph(home: Home, days: int) -> Measured:
-    """Run the whole graph as a user does, watching the memory of its process."""
+def run_graph(home: Home, days: int, *options: str) -> tuple[Taken, dict[str, float]]:
+    """Run the graph as a user does; gives the seconds by layer too."""
     last = FIRST_DAY + timedelta(days=days - 1)
-    started = time.monotonic()
-    process = home.start("run", "--from", str(FIRST_DAY), "--to", str(last))
-    watched, peak = psutil.Process(process.pid), 0
+    range_of_days = ("--from", str(FIRST_DAY), "--to", str(last))
+    command = [sys.executable, "-m", "storepipe_dagster.cli", "run", *options, *range_of_days]
+    taken, told = run(command, home.environment)
     by_layer: dict[str, float] = {}
-    while process.poll() is None:
-        peak = max(peak, watched.memory_info().rss)
-        time.sleep(0.05)
-    for step, seconds in STEP.findall(process.stderr.read()):
+    for step, seconds in STEP.findall(told):
         layer = next((name for prefix, name in LAYERS.items() if step.startswith(prefix)), None)
         layer = layer or ("relational" if step.startswith("relational") else "refined")
         by_layer[layer] = by_layer.get(layer, 0.0) + float(seconds)
-    if process.returncode:
-        raise SystemExit(f"the graph failed in {home.path}")
-    return Measured(time.monotonic() - started, by_layer, peak / 2**20)
+    return taken, by_layer
 
 
-def measure(carts: int, days: int, runs: int) -> None:
+def run_ours(extracted: Home, home: Home, days: int) -> Measured:
+    """Make trusted and refined in a new home, of the extract of another one."""
+    shutil.copytree(f"{extracted.lake.root}/raw", f"{home.lake.root}/raw")
+    taken, _ = run_graph(home, days, "--select", "group:trusted or group:refined")
+    layers = [Path(home.lake.root) / layer for layer in ("trusted", "refined")]
+    return Measured(taken, *written(*layers))
+
+
+def run_peer(peer: str, home: Home, out: Path) -> Measured:
+    """Run a peer on the extract of a home."""
+    out.mkdir()
+    module = f"storepipe_dagster_tests.bench.{PEERS[peer]}"
+    taken, _ = run([sys.executable, "-m", module, home.lake.root, str(out)])
+    return Measured(taken, *written(out))
+
+
+def written(*folders: Path) -> tuple[int, int]:
+    """The bytes and the number of all files in the folders."""
+    sizes = [
+        file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file()
+    ]
+    return sum(sizes), len(sizes)
+
+
+def measure(carts: int, days: int, runs: int, peers: list[str]) -> None:
     """Print the figures of one size."""
+    whole, layers, found = [], [], {name: [] for name in (OURS, *peers)}
     with store_process(carts=carts, days=days) as url, tempfile.TemporaryDirectory() as folder:
-        graphs, peers = [], []
         for number in range(runs):
-            home = Home(Path(folder) / str(number), url)
-            graphs.append(run_graph(home, days))
-            out = Path(folder) / f"duckdb-{number}"
-            out.mkdir()
-            started = time.monotonic()
-            write_tables(home.lake.root, out)
-            peers.append(time.monotonic() - started)
-            check_equal(home, out)
+            extracted = Home(Path(folder) / f"{number}", url)
+            taken, by_layer = run_graph(extracted, days)
+            whole.append(taken)
+            layers.append(by_layer)
+            home = Home(Path(folder) / f"{number}-{OURS}", url)
+            found[OURS].append(run_ours(extracted, home, days))
+            for peer in peers:
+                out = Path(folder) / f"{number}-{peer}"
+                found[peer].append(run_peer(peer, home, out))
+                check_equal(home, peer, out)
         lines = home.sql("SELECT count(*) AS lines FROM raw_relational.cart_items")[0]["lines"]
     median = statistics.median
-    by_layer = {
-        layer: median(graph.by_layer[layer] for graph in graphs) for layer in graphs[0].by_layer
-    }
-    ours, peer = by_layer["trusted"] + by_layer["refined"], median(peers)
     print(f"\n{lines:,} cart lines in {days} days, median of {runs}:")
-    print(f"  whole graph         {median(graph.seconds for graph in graphs):8.1f} s")
-    for layer, seconds in by_layer.items():
-        print(f"    {layer:<18}{seconds:8.1f} s")
-    print(f"  peak memory         {max(graph.peak for graph in graphs):8.0f} MiB")
-    print(f"  trusted + refined, with checks and report, to hand-written DuckDB: {ours / peer:.2f}")
+    print(f"  whole graph         {median(taken.seconds for taken in whole):8.1f} s")
+    for layer in layers[0]:
+        print(f"    {layer:<18}{median(by_layer[layer] for by_layer in layers):8.1f} s")
+    print(f"  processor time      {median(taken.cpu for taken in whole):8.1f} s")
+    print(f"  peak memory         {max(taken.peak for taken in whole):8.0f} MiB")
+    print_table(
+        {
+            name: [median(values) for values in zip(*(one.figures for one in ones), strict=True)]
+            for name, ones in found.items()
+        }
+    )
 
 
-def check_equal(home: Home, out: Path) -> None:
+def print_table(medians: dict[str, list[float]]) -> None:
+    """The peers' figures, each with its ratio to ours."""
+    titles = ("seconds", "cpu s", "peak MiB", "MiB written", "files")
+    print("  trusted + refined (ours with checks, report and Delta logs), each in a new process;")
+    print("  in brackets the ratio to storepipe:")
+    print(f"  {'':<11}" + "".join(f"{title:>20}" for title in titles))
+    for name, figures in medians.items():
+        cells = [
+            f"{figure:,.2f} ({figure / ours:.2f}x)"
+            for figure, ours in zip(figures, medians[OURS], strict=True)
+        ]
+        print(f"  {name:<11}" + "".join(f"{cell:>20}" for cell in cells))
+
+
+def check_equal(home: Home, peer: str, out: Path) -> None:
     """Stop if the peer's results are not ours: times of different work compare nothing."""
-    for table, columns in {
-        "trusted.sales": "count(*) AS n, sum(revenue) AS revenue",
-        "trusted.rejected_sales": "count(*) AS n",
-        "refined.sales_by_category": "sum(carts) AS carts, sum(customers) AS customers",
-        "refined.sales_by_product": "sum(carts) AS carts, sum(units) AS units",
-        "refined.customer_segments": "sum(frequency * recency_score) AS n",
-        "refined.customer_cohorts": "sum(customers * months_since_first) AS n",
-        "refined.product_affinity": "count(*) AS n, sum(carts_together) AS carts",
-    }.items():
+    for table, columns in EQUAL.items():
+        path = out / f"{table.split('.')[1]}.parquet"
+        files = path / "*.parquet" if path.is_dir() else path
         ours = home.sql(f"SELECT {columns} FROM {table}")
-        peer = home.sql(f"SELECT {columns} FROM '{out}/{table.split('.')[1]}.parquet'")
-        if ours != peer:
-            raise SystemExit(f"{table} differs: {ours} here, {peer} in DuckDB")
+        theirs = home.sql(f"SELECT {columns} FROM '{files}'")
+        if ours != theirs:
+            raise SystemExit(f"{table} differs: {ours} here, {theirs} in {peer}")
 
 
 def main() -> None:
@@ -103,10 +166,19 @@ def main() -> None:
     parser.add_argument("--carts", type=int, default=333_000, help="carts (about three lines each)")
     parser.add_argument("--days", type=int, default=60, help="days they fall on")
     parser.add_argument("--runs", type=int, default=3, help="runs, of which the median is told")
+    parser.add_argument("--only", choices=["database", "graph"], help="one part; default: both")
+    parser.add_argument(
+        "--without", choices=PEERS, action="append", default=[], help="a peer to leave out"
+    )
+    parser.add_argument("--once", action="store_true", help="not the doubled size too")
     options = parser.parse_args()
-    database.compare(options.runs)
-    measure(options.carts, options.days, options.runs)
-    measure(2 * options.carts, 2 * options.days, 1)
+    peers = [peer for peer in PEERS if peer not in options.without]
+    if options.only != "graph":
+        database.compare(options.runs)
+    if options.only != "database":
+        measure(options.carts, options.days, options.runs, peers)
+        if not options.once:
+            measure(2 * options.carts, 2 * options.days, 1, peers)
 
 
 if __name__ == "__main__":

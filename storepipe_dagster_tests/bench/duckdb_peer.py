@@ -1,5 +1,6 @@
 """Trusted and refined as an engineer would write them by hand in DuckDB, on the same extract."""
 
+import sys
 from pathlib import Path
 
 import duckdb
@@ -109,3 +110,7 @@ def write_tables(lake: Path, out: Path) -> None:
         for name, query in TABLES.items():
             rows = query.format(lake=lake, out=out)
             connection.execute(f"COPY ({rows}) TO '{out}/{name}.parquet'")
+
+
+if __name__ == "__main__":
+    write_tables(*map(Path, sys.argv[1:]))
