@@ -84,11 +84,7 @@ def late_day(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.Sensor
         told = (arrival is Arrival.CAME and not known) or webhook.say(
             f"{check.description} It was due at {deadline:%H:%M} UTC.", context.log
         )
-        cursor: dict[str, object] = {
-            "day": str(day),
-            "arrival": arrival.value,
-            "told": told,
-        }
+        cursor: dict[str, object] = {"day": str(day), "arrival": arrival.value, "told": told}
         if not told:
             pause = timedelta(minutes=min(2**tries, MOST_MINUTES_TO_SAY_AGAIN))
             cursor |= {"tries": tries + 1, "again": (time_now + pause).isoformat()}
