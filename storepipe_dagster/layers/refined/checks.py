@@ -1,7 +1,7 @@
 """Checks on refined tables: their totals are those of trusted sales, their keys are unique.
 
-One more only warns: a day far below the same weekday before. And one is on the calendar, and runs by
-itself and not with the tables: the day that is due is there.
+One more only warns: a day far below the same weekday before. And one is on the calendar, and runs
+by itself and not with the tables: the day that is due is there.
 """
 
 from collections.abc import Iterator
