@@ -76,10 +76,12 @@ def test_a_run_that_takes_too_long_is_stopped(workspace, client):
 def test_the_states_of_a_run_follow_each_other(workspace, client):
     run_id = submit(client, "import time; time.sleep(0.5)")
     seen = []
-    while not workspace.runs[run_id].finished.is_set():
+    while "TERMINATED" not in seen:
         state = client.jobs.get_run(run_id).state
-        assert state.result_state is None or seen[-1:] == ["TERMINATING"]
+        assert (state.result_state is not None) == (state.life_cycle_state.value == "TERMINATED")
         if state.life_cycle_state.value not in seen:
             seen.append(state.life_cycle_state.value)
         time.sleep(0.02)
-    assert seen[:2] == ["PENDING", "RUNNING"]
+    in_order = ["PENDING", "RUNNING", "TERMINATING", "TERMINATED"]
+    # TERMINATING is short: a poll may miss it.
+    assert seen in (in_order, [*in_order[:2], in_order[3]])
