@@ -22,7 +22,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.pool import NullPool
 
 from storepipe_dagster.errors import UserError
@@ -72,6 +72,9 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines: dict[str, Engine] = {}
         self._held: dict[str, Connection] = {}
+        self._tables: set[str] = set()
+        self._asset_key_columns: set[str] = set()
+        self._newest: dict[tuple[dg.AssetKey, Any], tuple[EventLogEntry, int]] | None = None
         super().__init__(base_dir)
         self._db_lock = threading.RLock()  # type: ignore[assignment]
 
@@ -98,14 +101,44 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 with self._engine(shard).begin() as connection:
                     yield connection
 
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has a table; asked per event, and the answer holds once it is yes."""
+        if table_name not in self._tables:
+            with self._connect(INDEX_SHARD_NAME) as connection:
+                self._tables.update(inspect(connection).get_table_names())
+        return table_name in self._tables
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        if column_name not in self._asset_key_columns:
+            found = super()._has_asset_key_col_on_connection(conn, column_name)
+            self._asset_key_columns.update([column_name] if found else [])
+        return column_name in self._asset_key_columns
+
+    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
+        if self._newest is None:
+            super()._store_asset_event(conn, event, event_id)
+        elif event.dagster_event and event.dagster_event.asset_key:
+            asset_and_type = (event.dagster_event.asset_key, event.dagster_event_type)
+            self._newest.pop(asset_and_type, None)  # so that they stay in the order of time
+            self._newest[asset_and_type] = (event, event_id)
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events as ``store_event`` does, in one transaction per file."""
+        """Store events as ``store_event`` does, in one transaction per file.
+
+        What the log knows of an asset as a whole is the newest event's, and written once.
+        """
         with self._db_lock, ExitStack() as transactions:
             for shard in {INDEX_SHARD_NAME, *(entry.run_id for entry in events)}:
                 self._held[shard] = transactions.enter_context(self._connect(shard))
                 transactions.callback(self._held.pop, shard)
-            for entry in events:
-                self.store_event(entry)
+            self._newest = {}
+            try:
+                for entry in events:
+                    self.store_event(entry)
+            finally:
+                newest, self._newest = self._newest, None
+            for entry, event_id in newest.values():
+                self._store_asset_event(self._held[INDEX_SHARD_NAME], entry, event_id)
 
 
 class BatchingSqliteStorage(DagsterSqliteStorage):

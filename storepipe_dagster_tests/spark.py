@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.connect.session import SparkSession as ConnectSession
 from pyspark.sql.types import DataType, TimestampType
 
-from storepipe_dagster.resources.spark import SESSION_SECONDS
+from storepipe_dagster.resources.spark import SAIL_CONFIG
 
 CLASSIC_START_SECONDS = 90
 CLASSIC_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
@@ -41,8 +41,8 @@ CLASSIC_CONF = {
 @pytest.fixture(scope="session")
 def sail() -> Iterator[SparkSession]:
     """A session on Sail, in this process."""
-    os.environ.setdefault("RUST_LOG", "warn")
-    os.environ.setdefault(*SESSION_SECONDS)
+    for name, value in {"RUST_LOG": "warn", **SAIL_CONFIG}.items():
+        os.environ.setdefault(name, value)
     from pysail.spark import SparkConnectServer  # noqa: PLC0415 - it reads RUST_LOG when imported
 
     server = SparkConnectServer("127.0.0.1", 0)

@@ -19,8 +19,12 @@ from storepipe_dagster.io_managers.lake import Lake
 
 # Sail writes "Etc/UTC" otherwise, and its Delta tables then differ from delta-rs's.
 SPARK_CONFIG = {"spark.sql.session.timeZone": "UTC"}
-# Sail ends a session that is idle for 15 minutes, which a big load between two steps may take.
-SESSION_SECONDS = ("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(7 * 24 * 3600))
+SAIL_CONFIG = {
+    # Sail ends a session that is idle for 15 minutes, as a big load between two steps may take.
+    "SAIL_SPARK__SESSION_TIMEOUT_SECS": str(7 * 24 * 3600),
+    # Four times its own: a quarter less time to join, group and write by day.
+    "SAIL_EXECUTION__BATCH_SIZE": str(32 * 1024),
+}
 SPARK_CONNECT_PORT = 15002
 SECONDS_TO_CONNECT = 10
 
@@ -99,8 +103,8 @@ def _sail_address() -> str:
     """Start the one Sail server of this process, which lives as long as the process."""
     with _starting:
         if not _servers:
-            os.environ.setdefault("RUST_LOG", "error")
-            os.environ.setdefault(*SESSION_SECONDS)
+            for name, value in {"RUST_LOG": "error", **SAIL_CONFIG}.items():
+                os.environ.setdefault(name, value)
             from pysail.spark import SparkConnectServer  # noqa: PLC0415  # reads RUST_LOG
 
             server = SparkConnectServer("127.0.0.1", 0)

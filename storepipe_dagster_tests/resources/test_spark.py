@@ -39,7 +39,7 @@ IDLE = """
 import time
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources import spark
-spark.SESSION_SECONDS = (spark.SESSION_SECONDS[0], "1")
+spark.SAIL_CONFIG["SAIL_SPARK__SESSION_TIMEOUT_SECS"] = "1"
 session = spark.InProcessSpark(lake=Lake(root="")).spark_session
 session.sql("SELECT 1").collect()
 time.sleep(3)
@@ -53,7 +53,7 @@ def test_how_long_an_idle_session_lives_is_ours_to_say_and_it_is_days():
         [sys.executable, "-c", IDLE], env=environment, capture_output=True, text=True, check=False
     )
     assert "is not running" in short.stderr
-    assert int(spark.SESSION_SECONDS[1]) >= 2 * 24 * 3600
+    assert int(spark.SAIL_CONFIG["SAIL_SPARK__SESSION_TIMEOUT_SECS"]) >= 2 * 24 * 3600
 
 
 def test_nothing_starts_before_it_is_needed(monkeypatch):

@@ -97,10 +97,12 @@ def cart_lines(
     )
     known_products = products.select("product_id", F.lit(True).alias("is_known_product"))
     known_users = users.select("user_id", "city", F.lit(True).alias("is_known_user"))
+    known = lines.join(known_products, on="product_id", how="left").join(
+        known_users, on="user_id", how="left"
+    )
     priced = (
-        lines.join(known_products, on="product_id", how="left")
-        .join(known_users, on="user_id", how="left")
-        .join(_price_days(cart_items, prices), on=["sale_date", "product_id"], how="left")
+        _price_days(cart_items, prices)
+        .join(known, on=["sale_date", "product_id"], how="right")
         .withColumn("revenue", (F.col("unit_price") * F.col("quantity")).try_cast(REVENUE))
     )
     is_duplicate_cart = F.col("occurrence") > 1
@@ -162,8 +164,14 @@ def _price_days(cart_items: DataFrame, prices: DataFrame) -> DataFrame:
     period holds from the date it starts on up to, not including, the date it ends on. It is looked
     up per product and day, not per line, as a product may have hundreds of periods.
     """
-    product_days = cart_items.groupBy("product_id", F.col("cart_date").alias("sale_date")).agg(
-        F.count("*").alias("lines")
+    product_days = (
+        cart_items.groupBy("product_id", "cart_date")
+        .agg(F.count("*").alias("lines"))
+        # To the same rows again, by way of a list, of whose length Sail makes no guess: it took
+        # them for more than the lines, and held all of those in memory to join the two.
+        .groupBy("product_id")
+        .agg(F.collect_list("cart_date").alias("days"))
+        .select("product_id", F.explode("days").alias("sale_date"))
     )
     periods = prices.select(
         F.col("product_id").alias("priced_product_id"),
