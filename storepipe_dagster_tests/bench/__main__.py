@@ -12,15 +12,15 @@ import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.bench import database
+from storepipe_dagster_tests.bench.extracts import FIRST_DAY, write_extracts
 from storepipe_dagster_tests.bench.watching import Taken, run
 from storepipe_dagster_tests.end_to_end.commands import Home
 
-FIRST_DAY = date(2020, 1, 1)
 STEP = re.compile(r"^\[ ?\d+/\d+\] (\S+).*?([\d.]+) s", re.MULTILINE)
 LAYERS = {"raw/relational": "relational", "raw": "raw", "mysql": "mysql", "trusted": "trusted"}
 OURS = "storepipe"
@@ -80,11 +80,12 @@ def run_graph(home: Home, days: int, *options: str) -> tuple[Taken, dict[str, fl
     return taken, by_layer
 
 
-def run_ours(extracted: Home, home: Home, days: int) -> Measured:
-    """Make trusted and refined in a new home, of the extract of another one."""
-    shutil.copytree(f"{extracted.lake.root}/raw", f"{home.lake.root}/raw")
-    taken, _ = run_graph(home, days, "--select", "group:trusted or group:refined")
+def run_ours(home: Home, days: int) -> Measured:
+    """Make trusted and refined, of an extract that is there, in a lake that has neither."""
     layers = [Path(home.lake.root) / layer for layer in ("trusted", "refined")]
+    for folder in (*layers, home.path / "dagster"):
+        shutil.rmtree(folder, ignore_errors=True)
+    taken, _ = run_graph(home, days, "--select", "group:trusted or group:refined")
     return Measured(taken, *written(*layers))
 
 
@@ -104,42 +105,55 @@ def written(*folders: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
-def measure(carts: int, days: int, runs: int, peers: list[str]) -> None:
-    """Print the figures of one size."""
-    whole, layers, found = [], [], {name: [] for name in (OURS, *peers)}
-    with store_process(carts=carts, days=days) as url, tempfile.TemporaryDirectory() as folder:
+def measure_engines(lines: int, days: int, runs: int, peers: list[str]) -> None:
+    """Print what trusted and refined take beside the peers, of an extract of so many lines."""
+    found: dict[str, list[Measured]] = {name: [] for name in (OURS, *peers)}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "home")
+        write_extracts(Path(home.lake.root), lines, days)
         for number in range(runs):
-            extracted = Home(Path(folder) / f"{number}", url)
-            taken, by_layer = run_graph(extracted, days)
-            whole.append(taken)
-            layers.append(by_layer)
-            home = Home(Path(folder) / f"{number}-{OURS}", url)
-            found[OURS].append(run_ours(extracted, home, days))
+            found[OURS].append(run_ours(home, days))
             for peer in peers:
                 out = Path(folder) / f"{number}-{peer}"
                 found[peer].append(run_peer(peer, home, out))
                 check_equal(home, peer, out)
+                shutil.rmtree(out)
+        exact = home.sql("SELECT count(*) AS lines FROM raw_relational.cart_items")[0]["lines"]
+    print(f"\n{exact:,} extracted cart lines in {days} days, median of {runs}:")
+    print("  trusted + refined (ours with checks, report and Delta logs), each in a new process;")
+    print("  in brackets the ratio to storepipe:")
+    print_table(
+        {
+            name: [statistics.median(values) for values in zip(*figures, strict=True)]
+            for name, figures in (
+                (name, [one.figures for one in ones]) for name, ones in found.items()
+            )
+        }
+    )
+
+
+def measure_graph(carts: int, days: int, runs: int) -> None:
+    """Print what the whole graph takes, from the API to refined, by layer."""
+    whole, layers = [], []
+    with store_process(carts=carts, days=days) as url, tempfile.TemporaryDirectory() as folder:
+        for number in range(runs):
+            home = Home(Path(folder) / f"{number}", url)
+            taken, by_layer = run_graph(home, days)
+            whole.append(taken)
+            layers.append(by_layer)
         lines = home.sql("SELECT count(*) AS lines FROM raw_relational.cart_items")[0]["lines"]
     median = statistics.median
-    print(f"\n{lines:,} cart lines in {days} days, median of {runs}:")
+    print(f"\n{lines:,} cart lines in {days} days from the API, median of {runs}:")
     print(f"  whole graph         {median(taken.seconds for taken in whole):8.1f} s")
     for layer in layers[0]:
         print(f"    {layer:<18}{median(by_layer[layer] for by_layer in layers):8.1f} s")
     print(f"  processor time      {median(taken.cpu for taken in whole):8.1f} s")
     print(f"  peak memory         {max(taken.peak for taken in whole):8.0f} MiB")
-    print_table(
-        {
-            name: [median(values) for values in zip(*(one.figures for one in ones), strict=True)]
-            for name, ones in found.items()
-        }
-    )
 
 
 def print_table(medians: dict[str, list[float]]) -> None:
     """The peers' figures, each with its ratio to ours."""
     titles = ("seconds", "cpu s", "peak MiB", "MiB written", "files")
-    print("  trusted + refined (ours with checks, report and Delta logs), each in a new process;")
-    print("  in brackets the ratio to storepipe:")
     print(f"  {'':<11}" + "".join(f"{title:>20}" for title in titles))
     for name, figures in medians.items():
         cells = [
@@ -161,24 +175,39 @@ def check_equal(home: Home, peer: str, out: Path) -> None:
 
 
 def main() -> None:
-    """Measure one size, then twice the days at the same number of carts a day."""
+    """Measure the parts asked for, each at its sizes."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--carts", type=int, default=333_000, help="carts (about three lines each)")
-    parser.add_argument("--days", type=int, default=60, help="days they fall on")
-    parser.add_argument("--runs", type=int, default=3, help="runs, of which the median is told")
-    parser.add_argument("--only", choices=["database", "graph"], help="one part; default: both")
     parser.add_argument(
-        "--without", choices=PEERS, action="append", default=[], help="a peer to leave out"
+        "--only", choices=["database", "engines", "graph"], help="one part; default: all"
     )
-    parser.add_argument("--once", action="store_true", help="not the doubled size too")
+    parser.add_argument("--runs", type=int, default=3, help="runs, of which the median is told")
+    parser.add_argument(
+        "--lines",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 10_000_000],
+        help="engines: sizes of the extract in cart lines; 50000000 takes a quarter of an hour",
+    )
+    parser.add_argument(
+        "--line-days", type=int, default=365, help="engines: days that the lines fall on"
+    )
+    parser.add_argument(
+        "--without", choices=PEERS, action="append", default=[], help="engines: a peer to leave out"
+    )
+    parser.add_argument(
+        "--carts", type=int, default=333_000, help="graph: carts (about three lines each)"
+    )
+    parser.add_argument("--days", type=int, default=60, help="graph: days they fall on")
     options = parser.parse_args()
-    peers = [peer for peer in PEERS if peer not in options.without]
-    if options.only != "graph":
+    if options.only in (None, "database"):
         database.compare(options.runs)
-    if options.only != "database":
-        measure(options.carts, options.days, options.runs, peers)
-        if not options.once:
-            measure(2 * options.carts, 2 * options.days, 1, peers)
+    if options.only in (None, "engines"):
+        peers = [peer for peer in PEERS if peer not in options.without]
+        for lines in options.lines:
+            measure_engines(lines, options.line_days, options.runs, peers)
+    if options.only in (None, "graph"):
+        measure_graph(options.carts, options.days, options.runs)
+        measure_graph(2 * options.carts, 2 * options.days, 1)
 
 
 if __name__ == "__main__":
