@@ -9,6 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -200,7 +201,8 @@ def _job(name: str) -> ReconstructableJob:
 
 
 def _process() -> dict[str, str]:
-    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+    process = os.getpid()
+    return {PROCESS_TAG: f"{socket.gethostname()}:{process}:{_start_of(process)}"}
 
 
 def _execute(
@@ -228,16 +230,28 @@ def _execute(
 def close_abandoned_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs as failed whose process on this machine is gone, so that none hangs for ever."""
     for run in instance.get_runs(dg.RunsFilter(statuses=ACTIVE_RUN_STATUSES)):
-        host, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        if host == socket.gethostname() and not _is_alive(int(process)):
+        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
+        if host == socket.gethostname() and not _is_alive(process):
             instance.report_run_failed(run, "The process of this run ended before the run did.")
 
 
-def _is_alive(process: int) -> bool:
+def _is_alive(process: str) -> bool:
+    """Whether a process is there: its id, and when it started, as ids are used again."""
+    number, _, start = process.partition(":")
     try:
-        os.kill(process, 0)
+        os.kill(int(number), 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
-    return True
+    except PermissionError:  # somebody else's
+        pass
+    return start in {"", _start_of(int(number))}
+
+
+def _start_of(process: int) -> str:
+    """When a process started, in ticks since the machine did; nothing where there is no /proc."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return ""
+    _, _, after_its_name = told.rpartition(")")
+    return after_its_name.split()[19]

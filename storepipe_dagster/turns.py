@@ -9,14 +9,13 @@ from collections.abc import Callable
 
 import dagster as dg
 from dagster._core.events import DagsterEventType
+from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.pools import TABLES
 
 SECONDS_BETWEEN_LOOKS = 0.5
-# From the daemon's look at what is in progress to the start of what it takes from its queue.
-SECONDS_TO_DEQUEUE = 2.0
 QUEUE = "QUEUED_RUN_COORDINATOR"
 SECONDS_OF_SILENCE = 120.0
 
@@ -34,13 +33,25 @@ def take_turn(
     instance: dg.DagsterInstance, run: dg.DagsterRun, tell: Callable[[str], None]
 ) -> dg.DagsterRun:
     """Announce a command's run to the daemon's queue; wait for what the queue began meanwhile."""
-    if not _queue_is_alive(instance):
+    queue = instance.run_coordinator
+    if not isinstance(queue, QueuedRunCoordinator) or not _queue_is_alive(instance):
         return run
     starting = dg.DagsterEvent(DagsterEventType.PIPELINE_STARTING.value, run.job_name)
     instance.report_dagster_event(starting, run.run_id)
-    time.sleep(SECONDS_TO_DEQUEUE)
+    _let_the_queue_look(instance, queue.dequeue_interval_seconds)
     _wait(instance, run, tell)
     return instance.get_run_by_id(run.run_id) or run
+
+
+def _let_the_queue_look(instance: dg.DagsterInstance, interval: float) -> None:
+    """Wait for what the queue may be about to start: it looked before the run was announced.
+
+    That is a run that waits for the tables. Once in an interval the queue looks anew, and knows.
+    """
+    deadline = time.monotonic() + interval
+    time.sleep(SECONDS_BETWEEN_LOOKS)
+    while _waits_in_queue(instance) and time.monotonic() < deadline:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _wait(
@@ -71,10 +82,19 @@ def _in_front(instance: dg.DagsterInstance, mine: dg.DagsterRun | None) -> dg.Da
             earlier = False
             continue
         of_the_queue = run.remote_job_origin is not None
-        pools = run.run_op_concurrency.all_pools if run.run_op_concurrency else None
-        if TABLES in (pools or ()) and (earlier or of_the_queue):
+        if _needs_tables(run) and (earlier or of_the_queue):
             return run
     return None
+
+
+def _waits_in_queue(instance: dg.DagsterInstance) -> bool:
+    queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    return any(_needs_tables(run) for run in queued)
+
+
+def _needs_tables(run: dg.DagsterRun) -> bool:
+    pools = run.run_op_concurrency.all_pools if run.run_op_concurrency else None
+    return TABLES in (pools or ())
 
 
 def _queue_is_alive(instance: dg.DagsterInstance) -> bool:

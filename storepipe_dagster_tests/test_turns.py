@@ -1,5 +1,6 @@
 """Tests of `storepipe_dagster.turns`, on a SQLite instance: who waits for whom on the tables."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -7,8 +8,10 @@ import threading
 import time
 
 import dagster as dg
+import psutil
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.events import DagsterEventType
 from dagster._core.execution.api import execute_run
 from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
 from dagster._core.remote_origin import (
@@ -16,16 +19,18 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._record import copy
 
-from storepipe_dagster import turns
+from storepipe_dagster import runs, turns
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.instance import CONFIGURATION
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.runs import PROCESS_TAG, close_abandoned_runs
 
+INTERVAL = 2
 RAW = "raw/products"
 SALES = "trusted/sales"
 
@@ -35,7 +40,7 @@ def instance(tmp_path, monkeypatch):
     """The instance of a laptop."""
     (tmp_path / "dagster.yaml").write_text(CONFIGURATION)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setattr(turns, "SECONDS_TO_DEQUEUE", 0.2)
+    monkeypatch.setattr(QueuedRunCoordinator, "dequeue_interval_seconds", INTERVAL)
     monkeypatch.setattr(turns, "SECONDS_BETWEEN_LOOKS", 0.02)
     with dg.DagsterInstance.get() as instance:
         yield instance
@@ -140,6 +145,38 @@ def test_a_command_waits_for_what_the_queue_started_while_it_announced_itself(in
     assert [other.run_id in line for line in told] == [True]
 
 
+def test_a_command_waits_for_what_the_queue_is_about_to_start(instance):
+    queue_is_alive(instance)
+    mine, told = new_run(instance, SALES), []
+    other = of_the_queue(instance, SALES, status=dg.DagsterRunStatus.QUEUED)
+
+    def start_and_end():
+        time.sleep(0.3)
+        starting = dg.DagsterEvent(DagsterEventType.PIPELINE_STARTING.value, other.job_name)
+        instance.report_dagster_event(starting, other.run_id)
+        ends_soon(instance, other)
+
+    threading.Thread(target=start_and_end).start()
+    turns.take_turn(instance, mine, told.append)
+
+    assert instance.get_run_by_id(other.run_id).status is dg.DagsterRunStatus.FAILURE
+    assert [other.run_id in line for line in told] == [True]
+
+
+@pytest.mark.parametrize(("assets", "waits"), [([SALES], True), ([RAW], False), ([], False)])
+def test_a_command_waits_an_interval_only_if_something_in_the_queue_is_for_tables(
+    instance, assets, waits
+):
+    queue_is_alive(instance)
+    if assets:
+        of_the_queue(instance, *assets, status=dg.DagsterRunStatus.QUEUED)
+    mine, began = new_run(instance, SALES), time.monotonic()
+
+    turns.take_turn(instance, mine, print)
+
+    assert (time.monotonic() - began >= INTERVAL) is waits
+
+
 def test_of_two_commands_the_first_goes_first(instance):
     queue_is_alive(instance)
     first, second = new_run(instance, SALES), new_run(instance, SALES)
@@ -208,15 +245,34 @@ def of_the_queue(instance, *assets, status):
     return instance.add_run(copy(run, remote_job_origin=origin, status=status))
 
 
+def closed(instance, process):
+    """Whether a run of that process of this machine counts as abandoned."""
+    tags = {PROCESS_TAG: f"{socket.gethostname()}:{process}"}
+    run = new_run(instance, SALES, status=dg.DagsterRunStatus.STARTING, tags=tags)
+    close_abandoned_runs(instance)
+    return instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
+
+
 def test_a_command_that_was_killed_while_it_waited_holds_up_no_other(instance):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    tags = {PROCESS_TAG: f"{socket.gethostname()}:{gone.pid}"}
-    run = new_run(instance, SALES, status=dg.DagsterRunStatus.STARTING, tags=tags)
 
-    close_abandoned_runs(instance)
+    assert closed(instance, f"{gone.pid}:1")
 
-    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+
+def test_another_process_that_has_its_id_by_now_does_not_pass_for_it(instance):
+    me = runs._process()[PROCESS_TAG].partition(":")[2]
+
+    assert closed(instance, f"{os.getpid()}:1")
+    assert not closed(instance, me)
+    assert not closed(instance, f"{os.getpid()}")  # where no start is known
+
+
+def test_the_start_of_a_process_is_told_by_the_system():
+    hertz, booted = os.sysconf("SC_CLK_TCK"), psutil.boot_time()
+
+    started = booted + int(runs._start_of(os.getpid())) / hertz
+    assert started == pytest.approx(psutil.Process().create_time(), abs=2)
 
 
 def test_a_command_whose_run_was_ended_meanwhile_does_not_wait_on(instance):
