@@ -12,6 +12,7 @@ import pytest
 from storepipe_dagster.instance import (
     BATCH_SIZE,
     CONFIGURATION,
+    SENSOR_SECONDS,
     BatchingSqliteEventLogStorage,
     open_instance,
     use_dagster_home,
@@ -212,7 +213,11 @@ def test_dagsters_own_storage_reads_what_was_stored(batching, expected, monkeypa
 
 @pytest.fixture
 def no_home(monkeypatch):
-    for name in ("DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE"):
+    for name in (
+        "DAGSTER_HOME",
+        "DAGSTER_EVENT_BATCH_SIZE",
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS",
+    ):
         monkeypatch.setenv(name, "to be put back")
         monkeypatch.delenv(name)
 
@@ -222,6 +227,7 @@ def test_a_home_is_made_with_its_configuration(no_home, tmp_path):
     assert os.environ["DAGSTER_HOME"] == str(tmp_path / "new" / "dagster")
     assert (tmp_path / "new" / "dagster" / "dagster.yaml").read_text() == CONFIGURATION
     assert os.environ["DAGSTER_EVENT_BATCH_SIZE"] == str(BATCH_SIZE)
+    assert os.environ["DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"] == str(SENSOR_SECONDS)
 
 
 def test_a_configuration_that_is_there_is_kept(no_home, tmp_path):

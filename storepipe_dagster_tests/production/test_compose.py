@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from storepipe_dagster.instance import SENSOR_SECONDS
 from storepipe_dagster_tests.production.services import COMPOSE, PRODUCTION
 
 TOP = Path(__file__).parents[2]
@@ -35,6 +36,13 @@ def test_each_service_has_the_variables_of_dagster_yaml(service):
 
     assert {"DAGSTER_POSTGRES_PASSWORD", "AZURE_STORAGE_ACCOUNT_NAME"} <= wanted
     assert wanted <= SERVICES[service]["environment"].keys()
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_sensors_may_take_as_long_as_on_a_laptop(service):
+    environment = SERVICES[service]["environment"]
+
+    assert environment["DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"] == str(SENSOR_SECONDS)
 
 
 def test_only_the_code_server_has_the_secrets_of_the_pipeline():
