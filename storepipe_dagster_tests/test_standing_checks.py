@@ -1,12 +1,13 @@
 """Tests of `storepipe_dagster.standing_checks`, and of the sensor that keeps them."""
 
-from datetime import datetime, time, timezone
+from datetime import date, datetime, time, timezone
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
 
+from storepipe_dagster import standing_checks as module
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.jobs import CALENDAR, JOBS
 from storepipe_dagster.resources.database import DatabaseBusyError
@@ -144,23 +145,47 @@ def test_a_day_is_missing_only_once_it_is_due(watch):
     )
 
 
-def test_the_check_can_be_run_by_hand_for_one_asset(tmp_path):
+def by_hand(instance):
+    """What the check of one asset finds in a run of its own."""
     loaded = ReconstructableRepository.for_module("storepipe_dagster.definitions", "defs")
     job = loaded.get_reconstructable_job("__ASSET_JOB").get_subset(
         asset_selection=frozenset(), asset_check_selection={CHECK}
     )
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        run = instance.create_run_for_job(
-            job.get_definition(),
-            asset_selection=frozenset(),
-            job_code_origin=job.get_python_origin(),
-        )
-        events = [*execute_run_iterator(job, run, instance)]
+    run = instance.create_run_for_job(
+        job.get_definition(),
+        asset_selection=frozenset(),
+        job_code_origin=job.get_python_origin(),
+    )
+    events = [*execute_run_iterator(job, run, instance)]
+    assert events[-1].event_type == dg.DagsterEventType.RUN_SUCCESS
     (evaluation,) = [
         event.asset_check_evaluation_data
         for event in events
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
     ]
+    assert evaluation.asset_check_key == CHECK
+    return evaluation
 
-    assert (evaluation.asset_check_key, evaluation.passed) == (CHECK, False)
-    assert events[-1].event_type == dg.DagsterEventType.RUN_SUCCESS
+
+@pytest.fixture
+def kept_watch(tmp_path):
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield Watch(instance)
+
+
+def test_the_check_can_be_run_by_hand_for_one_asset(kept_watch):
+    assert not by_hand(kept_watch.instance).passed
+
+
+def test_by_hand_the_last_day_judged_is_the_one_that_is_due(kept_watch, monkeypatch):
+    kept_watch.made("2020-03-08")
+
+    told = []
+    for day in (8, 9):
+        monkeypatch.setattr(module, "day_due_now", lambda day=day: date(2020, 3, day))
+        told.append(by_hand(kept_watch.instance).description)
+
+    assert told == [
+        "Every day is there.",
+        "Days: 1 missing. 2020-03-09 to 2020-03-09 missing: No run was to make it.",
+    ]

@@ -51,7 +51,7 @@ def test_a_cancelled_run_ends_and_makes_room_for_the_next(dagster, scheduled):
 
 def test_refined_tables_follow_a_backfill_of_sales_once(dagster, days, scheduled):
     dagster.start_sensor(FOLLOWING)
-    # What comes before the first look is no change; a tick that failed on a busy machine is no look.
+    # What comes before the first look is no change; a tick that failed (a busy machine) is none.
     dagster.once(lambda: any(tick["status"] == "SKIPPED" for tick in dagster.ticks(FOLLOWING)))
     earlier = {run["runId"] for run in dagster.runs()}
 
