@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from storepipe_dagster.standing import Standing
+from storepipe_dagster.standing.standing import Standing
 
 Condition = dg.AutomationCondition
 

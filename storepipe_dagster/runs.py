@@ -25,7 +25,7 @@ from dagster._core.storage.tags import (
 from storepipe_dagster import failures
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.standing import Standing
+from storepipe_dagster.standing.standing import Standing
 from storepipe_dagster.turns import take_turn, wait_for_tables
 
 DEFINITIONS = "storepipe_dagster.definitions"

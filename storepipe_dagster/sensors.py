@@ -21,7 +21,7 @@ from storepipe_dagster.partitions import due_day
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.webhook import Webhook
 from storepipe_dagster.settings import Settings
-from storepipe_dagster.standing import Standing
+from storepipe_dagster.standing.standing import Standing
 from storepipe_dagster.standing_checks import results
 
 SECONDS_TO_NOTICE = 60

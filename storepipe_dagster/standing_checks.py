@@ -10,7 +10,9 @@ from typing import Any
 import dagster as dg
 
 from storepipe_dagster.partitions import day_due_now
-from storepipe_dagster.standing import Line, Standing, State
+from storepipe_dagster.standing.lines import Line
+from storepipe_dagster.standing.standing import Standing
+from storepipe_dagster.standing.troubles import State
 
 NAME = "every_day_is_there"
 MOST_LINES = 100

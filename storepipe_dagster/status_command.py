@@ -8,14 +8,14 @@ Heavy modules are imported inside the command, so that ``--help`` is quick.
 import sys
 from collections import Counter
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from storepipe_dagster.printing import format_option, print_rows
 
 if TYPE_CHECKING:
-    from storepipe_dagster.standing import Line
+    from storepipe_dagster.standing.lines import Line
 
 DAY = click.DateTime(["%Y-%m-%d"])
 COLUMNS = [
@@ -51,7 +51,7 @@ def status(first: datetime | None, last: datetime | None, selection: str | None,
     from storepipe_dagster.partitions import DAYS, day_range
     from storepipe_dagster.runs import close_abandoned_runs, selected_assets, standing
     from storepipe_dagster.settings import settings
-    from storepipe_dagster.standing import State
+    from storepipe_dagster.standing.troubles import State
 
     keys, start = set(selected_assets(selection)), str(settings().storepipe_start_date)
     with open_instance(settings().dagster_home) as instance:
@@ -61,14 +61,31 @@ def status(first: datetime | None, last: datetime | None, selection: str | None,
         end = last.date() if last else date.fromisoformat(DAYS.get_last_partition_key() or start)
         days = day_range(begin, end)
         lines = [line for line in stands.lines(days) if line.asset in keys]
-    print_rows(_as_table(lines), form)
+    print_rows(for_people(lines) if form == "table" else for_programs(lines), form)
     counts = Counter(line.state.value for line in lines for _ in range(line.days or 1))
     told = ", ".join(f"{number:,} {state}" for state, number in counts.items())
     click.echo(f"{days[0]} to {days[-1]}: {told or 'nothing is failed or missing'}.", err=True)
     sys.exit(any(line.state is not State.IN_PROGRESS for line in lines))
 
 
-def _as_table(lines: "list[Line]") -> object:
+def for_people(lines: "list[Line]") -> object:
+    """The lines as an Arrow table, with the days in words."""
+    import pyarrow as pa
+
+    programs: Any = for_programs(lines)
+    days = pa.array([_in_words(line) for line in lines], pa.string())
+    return programs.drop_columns(["first_day", "last_day"]).set_column(1, "days", days)
+
+
+def _in_words(line: "Line") -> str | None:
+    """Such as ``2024-01-01 to 2024-02-15 (46 days)``."""
+    if line.days > 1:
+        return f"{line.first} to {line.last} ({line.days:,} days)"
+    return line.first
+
+
+def for_programs(lines: "list[Line]") -> object:
+    """The lines as an Arrow table, a column for each thing."""
     import pyarrow as pa
 
     rows = [

@@ -1,0 +1,128 @@
+"""Tests of `storepipe_dagster.standing.standing`: what counts of all that an instance knows."""
+
+import json
+
+import dagster as dg
+import pytest
+
+from storepipe_dagster.instance import CONFIGURATION
+from storepipe_dagster.standing.standing import Standing
+from storepipe_dagster_tests.standing.small_graph import (
+    ALL,
+    AWAY,
+    DEFS,
+    REFUSED,
+    Book,
+    carts,
+    sales,
+)
+
+
+def test_nothing_stands_where_every_day_was_made(book):
+    book.run(1, 10)
+
+    assert book.list() == []
+
+
+def test_days_are_unfit_if_rows_that_are_there_broke_a_rule(book):
+    book.run(1, 10)
+    book.run(4, check=True)
+    book.run(5, sales=REFUSED)  # the rows of the run before are there
+    assert book.standing().unfit_days(sales.key) == {"2020-01-04"}
+    assert book.standing().unfit_days(carts.key) == set()
+
+    book.run(4)
+    assert book.standing().unfit_days(sales.key) == set()
+
+
+def test_a_repaired_day_is_no_more_in_the_list(book):
+    book.run(1, 10)
+    book.run(4, carts=AWAY)
+    book.run(4)
+
+    assert book.list() == []
+
+
+def test_a_failed_check_is_no_more_in_the_list_once_the_day_was_made_well(book):
+    book.run(1, 10)
+    book.run(4, check=True)
+    book.run(4)
+
+    assert book.list() == []
+
+
+def test_a_failure_after_a_success_stands_and_the_last_failure_is_the_reason(book):
+    book.run(1, 10)
+    book.run(4, sales_by_day=AWAY)
+    book.run(4, sales_by_day=REFUSED)
+
+    assert [line[3:] for line in book.told()] == [("permanent", "The database refuses: no.")]
+
+
+def test_a_cancelled_run_does_not_hide_an_earlier_failure(book):
+    book.run(1, 10)
+    book.run(4, sales_by_day=AWAY)
+    book.instance.report_run_canceled(book.waiting(4))
+
+    assert [line[:4] for line in book.told()] == [
+        ("refined/sales_by_day", "04-04", "failed", "passing")
+    ]
+
+
+def test_of_an_instance_without_runs_everything_is_missing(book):
+    assert [line[:3] for line in book.told()] == [
+        ("raw/carts", "01-10", "missing"),
+        ("trusted/sales", "01-10", "missing"),
+        ("refined/sales_by_city", "", "missing"),
+        ("refined/sales_by_day", "01-10", "missing"),
+    ]
+    assert set(book.repairs()) == {
+        f"storepipe run --from 2020-01-01 --to 2020-01-10 --select '{ALL}'"
+    }
+
+
+def test_the_first_day_is_the_first_that_was_made_or_asked_for(book):
+    graph = DEFS.resolve_asset_graph()
+    assert Standing(book.instance, graph).first_day == "2020-01-01"
+    book.run(6)
+    assert Standing(book.instance, graph).first_day == "2020-01-06"
+    book.run(4, carts=AWAY)
+    assert Standing(book.instance, graph).days_until("2020-01-05") == ["2020-01-04", "2020-01-05"]
+
+
+POSTGRES = {
+    "username": {"env": "DAGSTER_POSTGRES_USER"},
+    "password": {"env": "DAGSTER_POSTGRES_PASSWORD"},
+    "hostname": {"env": "DAGSTER_POSTGRES_HOST"},
+    "port": {"env": "DAGSTER_POSTGRES_PORT"},
+    "db_name": {"env": "DAGSTER_POSTGRES_DB"},
+}
+
+
+@pytest.fixture(params=["laptop", "production"])
+def kept_book(request, tmp_path, monkeypatch):
+    """On the storage of a laptop, SQLite, and of production, PostgreSQL."""
+    configuration = CONFIGURATION
+    if request.param == "production":
+        database = request.getfixturevalue("postgres").create_database()
+        for name, value in database.environment().items():
+            monkeypatch.setenv(name, value)
+        configuration = json.dumps({"storage": {"postgres": {"postgres_db": POSTGRES}}})
+    (tmp_path / "dagster.yaml").write_text(configuration)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "2000")
+    with dg.DagsterInstance.get() as instance:
+        yield Book(instance)
+
+
+def test_it_is_told_from_a_history_that_is_kept(kept_book):
+    kept_book.run(1, 10)
+    kept_book.run(2, 4, only=["refined/sales_by_day"], sales_by_day=AWAY)
+    kept_book.run(3, only=["refined/sales_by_day"])
+    kept_book.run(5, check=True)
+    kept_book.run(5)
+
+    assert [line[:4] for line in kept_book.told()] == [
+        ("refined/sales_by_day", "02-02", "failed", "passing"),
+        ("refined/sales_by_day", "04-04", "failed", "passing"),
+    ]
