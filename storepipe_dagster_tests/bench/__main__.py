@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from storepipe_dagster.store.process import store_process
-from storepipe_dagster_tests.bench import database
+from storepipe_dagster_tests.bench import capture, database, whole
 from storepipe_dagster_tests.bench.extracts import FIRST_DAY, write_extracts
 from storepipe_dagster_tests.bench.watching import Taken, run
 from storepipe_dagster_tests.end_to_end.commands import Home
@@ -178,7 +178,9 @@ def main() -> None:
     """Measure the parts asked for, each at its sizes."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
-        "--only", choices=["database", "engines", "graph"], help="one part; default: all"
+        "--only",
+        choices=["database", "engines", "graph", "capture", "whole"],
+        help="one part; default: all",
     )
     parser.add_argument("--runs", type=int, default=3, help="runs, of which the median is told")
     parser.add_argument(
@@ -195,12 +197,24 @@ def main() -> None:
         "--without", choices=PEERS, action="append", default=[], help="engines: a peer to leave out"
     )
     parser.add_argument(
-        "--carts", type=int, default=333_000, help="graph: carts (about three lines each)"
+        "--carts",
+        type=int,
+        default=333_000,
+        help="graph, capture, whole: carts (about three lines each)",
     )
-    parser.add_argument("--days", type=int, default=60, help="graph: days they fall on")
+    parser.add_argument(
+        "--days", type=int, default=60, help="graph, capture, whole: days they fall on"
+    )
+    parser.add_argument(
+        "--rows",
+        type=int,
+        nargs="+",
+        default=[2_000_000, 10_000_000],
+        help="database: sizes in cart lines",
+    )
     options = parser.parse_args()
     if options.only in (None, "database"):
-        database.compare(options.runs)
+        database.compare(options.runs, options.rows)
     if options.only in (None, "engines"):
         peers = [peer for peer in PEERS if peer not in options.without]
         for lines in options.lines:
@@ -208,6 +222,11 @@ def main() -> None:
     if options.only in (None, "graph"):
         measure_graph(options.carts, options.days, options.runs)
         measure_graph(2 * options.carts, 2 * options.days, 1)
+    shop = (options.carts, options.days)
+    if options.only in (None, "capture"):
+        capture.compare([shop, (2 * options.carts, 2 * options.days)], options.runs)
+    if options.only in (None, "whole"):
+        whole.compare([(options.carts // 10, options.days), shop], options.runs)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,111 @@
+"""What the parts of the benchmark share: the figures of runs, their tables, whether results agree.
+
+How a process is watched is in ``watching``.
+"""
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from storepipe_dagster_tests.bench.watching import Taken
+from storepipe_dagster_tests.end_to_end.commands import Home
+
+OURS = "storepipe"
+FIGURES = ("seconds", "CPU s", "peak MiB", "MiB written", "files")
+UNKNOWN = math.nan  # what a peer does not have, or nobody measured
+DIGITS = 9  # of doubles that are compared: two engines add them up in their own orders
+
+Figures = Sequence[float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run took, and the bytes and files it left."""
+
+    taken: Taken
+    written: int
+    files: int
+
+    @property
+    def figures(self) -> Figures:
+        """In the order of ``FIGURES``."""
+        taken = self.taken
+        return (taken.seconds, taken.cpu, taken.peak, self.written / 2**20, self.files)
+
+
+def written(*folders: Path) -> tuple[int, int]:
+    """The bytes and the number of all files in the folders."""
+    sizes = [
+        file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file()
+    ]
+    return sum(sizes), len(sizes)
+
+
+def medians(runs: Sequence[Figures]) -> list[float]:
+    """Of each figure the median of the runs."""
+    return [statistics.median(values) for values in zip(*runs, strict=True)]
+
+
+def table(
+    rows: Mapping[str, Figures], titles: Sequence[str] = FIGURES, ours: str = OURS
+) -> Iterator[str]:
+    """The figures as lines, each with its ratio to ours in brackets."""
+    width = max(map(len, rows)) + 1
+    yield f"  {'':<{width}}" + "".join(f"{title:>20}" for title in titles)
+    for name, figures in rows.items():
+        cells = [_cell(*pair) for pair in zip(figures, rows[ours], strict=True)]
+        yield f"  {name:<{width}}" + "".join(f"{cell:>20}" for cell in cells)
+
+
+def _cell(figure: float, ours: float) -> str:
+    if math.isnan(figure):
+        return "-"
+    return f"{figure:,.2f} ({figure / ours:.2f}x)" if ours > 0 else f"{figure:,.2f}"
+
+
+def growth(
+    unit: str,
+    sizes: Sequence[float],
+    rows: Sequence[Mapping[str, Figures]],
+    titles: Sequence[str] = FIGURES,
+) -> Iterator[str]:
+    """From each size to the next: by how much each figure of each row grew, as lines."""
+    for (small, large), (before, after) in zip(pairwise(sizes), pairwise(rows), strict=True):
+        yield f"  {large / small:.1f} x the {unit} ({small:,.0f} to {large:,.0f}):"
+        for name in (name for name in before if name in after):
+            grown = [
+                f"{title} x{new / old:.2f}"
+                for title, old, new in zip(titles, before[name], after[name], strict=True)
+                if old > 0 and not math.isnan(new)
+            ]
+            yield f"    {name}: {', '.join(grown)}"
+
+
+def expect_equal_tables(home: Home, names: Sequence[str], folder: Path, peer: str) -> None:
+    """Stop if a peer's Parquet files hold other rows than the lake: ``trusted.sales`` and so on.
+
+    The columns are those that both have; ``folder`` has one file or folder per table.
+    """
+    for name in names:
+        path = folder / f"{name.split('.')[1]}.parquet"
+        theirs = f"read_parquet('{path / '*.parquet' if path.is_dir() else path}')"
+        shared = _columns(home, name)
+        columns = ", ".join(shared[column] for column in _columns(home, theirs) if column in shared)
+        both = (f"SELECT {columns} FROM {name}", f"SELECT {columns} FROM {theirs}")
+        for one, other in (both, both[::-1]):
+            if rows := home.sql(f"({one} EXCEPT ALL {other}) LIMIT 3"):
+                raise SystemExit(f"{name} of {peer} differs; a row that only one has: {rows[0]}")
+
+
+def _columns(home: Home, source: str) -> dict[str, str]:
+    """How each column is compared, by its name."""
+    described = home.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM {source})")
+    return {
+        row["column_name"]: f"round({row['column_name']}, {DIGITS})"
+        if row["column_type"] == "DOUBLE"
+        else row["column_name"]
+        for row in described
+    }
