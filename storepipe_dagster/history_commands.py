@@ -67,7 +67,8 @@ def changes(table: str, before: int, after: int, form: str) -> None:
 def rollback(table: str, to_version: int | None, to_time: str | None) -> None:
     """Make a Delta table what it was, as a new version: the job roll_back_table, run here.
 
-    What is made from the table is not touched: run that again, and only that.
+    What came back is judged by the table's blocking checks. What is made from the table, or
+    together with it, is not touched: it is named, with the command for it.
     """
     if (to_version is None) == (to_time is None):
         raise click.UsageError("Give --to-version or --to-time.")

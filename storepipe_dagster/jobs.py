@@ -8,13 +8,13 @@ from typing import Any
 
 import dagster as dg
 
-from storepipe_dagster.history.ops import maintain_lake, roll_back_table
+from storepipe_dagster.graph import CHECKS, GRAPH
+from storepipe_dagster.history.ops import maintain_lake, roll_back_op
 from storepipe_dagster.layers.refined.checks import THE_DUE_DAY
 from storepipe_dagster.standing_checks import standing_checks
 
 # These are about the calendar, and no news in a run about other days.
 CALENDAR = dg.AssetSelection.checks(THE_DUE_DAY, *standing_checks.check_keys)
-
 STORE_PIPELINE = dg.define_asset_job(
     "store_pipeline",
     selection=dg.AssetSelection.all() - CALENDAR,
@@ -32,7 +32,7 @@ STORE_TRANSFORM = dg.define_asset_job(
 )
 ROLL_BACK_TABLE = dg.GraphDefinition(
     "roll_back",  # the op has the job's name
-    node_defs=[roll_back_table],
+    node_defs=[roll_back_op(GRAPH, CHECKS)],
     description="Makes a Delta table what it was at a version or a time, as a new version.",
 ).to_job(name="roll_back_table")
 LAKE_MAINTENANCE = dg.GraphDefinition(

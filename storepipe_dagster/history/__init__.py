@@ -5,6 +5,8 @@
 - ``changes``      the rows that differ between two versions
 - ``listing``      the versions as rows for people, with their runs
 - ``rollback``     making a table what it was at a version, as a new version
+- ``company``      the tables that go with a table, and the commands that bring them along
+- ``judging``      the blocking checks on what came back
 - ``maintenance``  compaction, retention and vacuum
-- ``ops``          the last two as ops of Dagster, recorded in the assets' history
+- ``ops``          going back and maintenance as ops of Dagster, recorded in the assets' history
 """

@@ -1,6 +1,6 @@
-"""The versions of a table as rows for people, each with the Dagster run that made it."""
+"""The versions of a table as rows for people, and what Dagster's history tells of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 import pyarrow as pa
@@ -39,7 +39,7 @@ def as_table(versions: Sequence[Version], runs: Mapping[int, str]) -> pa.Table:
                 "rows": version.rows,
                 "days": _shortened(version.days),
                 "readable": not version.missing_files,
-                "run_id": version.run or runs.get(_written(version)),
+                "run_id": run_of(version, runs),
             }
             for version in reversed(versions)
         ],
@@ -50,21 +50,57 @@ def as_table(versions: Sequence[Version], runs: Mapping[int, str]) -> pa.Table:
 def runs_by_version(instance: dg.DagsterInstance, key: dg.AssetKey, most: int) -> dict[int, str]:
     """The runs that tell which version of the table they made; the newest ``most`` versions."""
     found: dict[int, str] = {}
-    cursor, more = None, True
-    while more and len(found) < most:
-        page = instance.fetch_materializations(key, limit=EVENTS_AT_A_TIME, cursor=cursor)
-        for record in page.records:
-            told = record.asset_materialization
-            version = told.metadata.get(DELTA_VERSION) if told else None
-            if version is not None:
-                found.setdefault(int(str(version.value)), record.run_id)
-        cursor, more = page.cursor, page.has_more
+    for record in every_record(instance.fetch_materializations, key):
+        if (version := version_told(record)) is not None:
+            found.setdefault(version, record.run_id)
+        if len(found) >= most:
+            break
     return found
 
 
-def _written(version: Version) -> int:
-    """The version that the run told of: a table is made empty before it is first written."""
-    return version.number + 1 if version.operation == CREATED else version.number
+def run_of(version: Version, runs: Mapping[int, str]) -> str | None:
+    """The run that made a version; a table is made empty before it is first written."""
+    written = version.number + 1 if version.operation == CREATED else version.number
+    return version.run or runs.get(written)
+
+
+def days_made(
+    instance: dg.DagsterInstance, key: dg.AssetKey, days: Sequence[str], version: int
+) -> set[str]:
+    """Those of the days that a table had been given by a version, with rows or without.
+
+    As far as the history in Dagster knows. A roll back tells of a day that it took away by an
+    observation of the day.
+    """
+    asked = dg.AssetRecordsFilter(key, asset_partitions=[*days])
+    told: dict[str, tuple[int, bool]] = {}
+    for fetch, is_there in (
+        (instance.fetch_materializations, True),
+        (instance.fetch_observations, False),
+    ):
+        for record in every_record(fetch, asked) if days else ():
+            number = version_told(record)
+            if number is not None and number <= version and (day := record.partition_key):
+                told[day] = max(told.get(day, (number, is_there)), (number, is_there))
+    return {day for day, (_, is_there) in told.items() if is_there}
+
+
+def every_record(
+    fetch: Callable[..., dg.EventRecordsResult], of: dg.AssetKey | dg.AssetRecordsFilter
+) -> Iterator[dg.EventLogRecord]:
+    """What the history of an asset tells, the newest first."""
+    cursor, more = None, True
+    while more:
+        page = fetch(of, limit=EVENTS_AT_A_TIME, cursor=cursor)
+        yield from page.records
+        cursor, more = page.cursor, page.has_more
+
+
+def version_told(record: dg.EventLogRecord) -> int | None:
+    """The version of the table that an event tells of."""
+    told = record.asset_materialization or record.asset_observation
+    version = told.metadata.get(DELTA_VERSION) if told else None
+    return None if version is None else int(str(version.value))
 
 
 def _shortened(days: Sequence[str]) -> str:

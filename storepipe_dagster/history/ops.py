@@ -1,14 +1,16 @@
 """What changes the history of tables, as ops of Dagster: recorded in the assets' own history."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from pydantic import Field
 
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.history import maintenance, rollback
+from storepipe_dagster.history import company, judging, maintenance, rollback
+from storepipe_dagster.history.listing import days_made
 from storepipe_dagster.history.tables import (
     ZONES,
     delta_tables,
@@ -20,11 +22,16 @@ from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.pools import TABLES
 
 CAPTURES = "raw"
+OUR_TAGS = "storepipe/"  # which tell the process that the run is of
 LEAST_DAYS = 7
 
 
 class RollBackError(UserError):
     """The configuration of a roll back names no version, or two."""
+
+
+class RulesBrokenError(UserError):
+    """A table was rolled back to rows that break a blocking rule, or could not be judged."""
 
 
 class RetentionError(UserError):
@@ -49,51 +56,114 @@ class RollBackConfig(dg.Config):
     )
 
 
-@dg.op(pool=TABLES)
-def roll_back_table(context: dg.OpExecutionContext, config: RollBackConfig, lake: Lake) -> None:
-    """Make a Delta table what it was at a version or a time, as a new version.
+def roll_back_op(graph: AssetGraph, checks: Sequence[dg.AssetChecksDefinition]) -> dg.OpDefinition:
+    """The op that rolls tables of a graph back, which these checks judge."""
 
-    Nothing is lost: the versions in between stay, and can be rolled back to in turn. What is made
-    from the table is not touched: materialise it again.
+    @dg.op(pool=TABLES)
+    def roll_back_table(context: dg.OpExecutionContext, config: RollBackConfig, lake: Lake) -> None:
+        """Make a Delta table what it was at a version or a time, as a new version.
+
+        Nothing is lost: the versions in between stay, and can be rolled back to in turn. What came
+        back is judged by the blocking checks of the table and of those made together with it. What
+        is made from the table is not touched: the log tells what to do with it.
+        """
+        if (config.version is None) == (config.time is None):
+            raise RollBackError("Give either a version or a time to go back to.")
+        with lake.explained():
+            key = find_table(lake, config.table)
+            moment = moment_of(config.time) if config.time is not None else None
+            done = rollback.roll_back(lake, key, config.version, moment, context.run_id)
+            also = company.to_bring_along(graph, context.instance, lake, key, done)
+        there = _days_there(context.instance, key, done)
+        for event in _events(key, done, there, also):
+            context.log_event(event)
+        _tell(context.log, key, done, there, also)
+        wrong = [
+            *judging.judge(
+                context.instance,
+                lake,
+                checks,
+                {key, *company.siblings(graph, key)},
+                there,
+                {name: tag for name, tag in context.run.tags.items() if name.startswith(OUR_TAGS)},
+            )
+        ]
+        if wrong:
+            raise RulesBrokenError(
+                f"{table_name(key)} is as it was at version {done.to.number}, and not well: "
+                f"{'; '.join(wrong)} To take the roll back back: "
+                f"storepipe rollback {table_name(key)} --to-version {done.before}"
+            )
+
+    return roll_back_table
+
+
+def _days_there(
+    instance: dg.DagsterInstance, key: dg.AssetKey, done: rollback.RolledBack
+) -> list[str | None]:
+    """The days that came back: those with rows, and those that had been made without any."""
+    empty = [day for day, files in done.parts.items() if day is not None and not files]
+    lost = {*empty} - days_made(instance, key, empty, done.to.number)
+    return [day for day in done.parts if day not in lost]
+
+
+def _events(
+    key: dg.AssetKey,
+    done: rollback.RolledBack,
+    there: Collection[str | None],
+    also: Sequence[str],
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+    """What a roll back did to an asset, for each day that changed, or for the whole table.
+
+    Of a day that the version does not have, an observation: the only one that there is of a day.
     """
-    if (config.version is None) == (config.time is None):
-        raise RollBackError("Give either a version or a time to go back to.")
-    with lake.explained():
-        key = find_table(lake, config.table)
-        moment = moment_of(config.time) if config.time is not None else None
-        done = rollback.roll_back(lake, key, config.version, moment, context.run_id)
-    for event in materializations(key, done):
-        context.log_event(event)
-    context.log.warning(
-        "%s is as it was at version %s. What is made from it is not: materialise that again.",
-        table_name(key),
-        done.to,
-    )
-
-
-def materializations(
-    key: dg.AssetKey, done: rollback.RolledBack
-) -> Iterator[dg.AssetMaterialization]:
-    """What a roll back did to an asset, for each day that changed, or for the whole table."""
     common: dict[str, Any] = {
         "rolled_back_from": done.before,
-        "rolled_back_to": done.to,
-        "rolled_back_to_time": dg.MetadataValue.timestamp(done.to_time),
+        "rolled_back_to": done.to.number,
+        "rolled_back_to_time": dg.MetadataValue.timestamp(done.to.time),
         "delta_version": done.version,
         "path": dg.MetadataValue.path(done.path),
     }
+    told = f"Rolled back from version {done.before} to version {done.to.number}"
     for day, files in done.parts.items():
+        if day not in there:
+            yield dg.AssetObservation(
+                key, description=f"{told}, which does not have it.", partition=day, metadata=common
+            )
+            continue
         yield dg.AssetMaterialization(
             key,
-            description=f"Rolled back from version {done.before} to version {done.to}.",
+            description=f"{told}.",
             partition=day,
             metadata={
                 **common,
                 "dagster/row_count": sum(file.rows for file in files),
                 "size_bytes": sum(file.size for file in files),
                 "files": len(files),
+                "to_bring_along": "\n".join(also) or "Nothing.",
             },
         )
+
+
+def _tell(
+    log: dg.DagsterLogManager,
+    key: dg.AssetKey,
+    done: rollback.RolledBack,
+    there: Collection[str | None],
+    also: Sequence[str],
+) -> None:
+    log.warning("%s is as it was at version %s.", table_name(key), done.to.number)
+    lost = [day for day in done.parts if day is not None and day not in there]
+    if lost:
+        log.warning(
+            "It did not have %s of the days from %s to %s, which are missing now. To make them: "
+            "storepipe run --from %s --to %s --select 'key:\"%s\"+'",
+            len(lost),
+            *(lost[0], lost[-1]) * 2,
+            key.to_user_string(),
+        )
+    for line in also:
+        log.warning(line)
 
 
 class MaintenanceConfig(dg.Config):

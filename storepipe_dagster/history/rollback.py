@@ -31,13 +31,13 @@ class NothingToRollBackError(NoSuchVersionError):
 class RolledBack:
     """A table that was rolled back: from and to which version, and as which one.
 
-    ``parts`` has the files of each day that changed; of a table without days, those of ``None``.
+    ``parts`` has the files of each day that changed, none where the version has no rows of it; of a
+    table without days, those of ``None``.
     """
 
     path: str
     before: int
-    to: int
-    to_time: datetime
+    to: Version
     version: int
     parts: dict[str | None, list[File]]
 
@@ -80,8 +80,7 @@ def roll_back(
     return RolledBack(
         path=lake.path(key),
         before=before,
-        to=target.number,
-        to_time=target.time,
+        to=target,
         version=table.version(),
         parts={
             day: [file for file in new.values() if file.day == day]

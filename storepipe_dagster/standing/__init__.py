@@ -5,7 +5,8 @@ counts is the last run that was to make a day, and whether another has made it s
 
 - ``failed``: its own step failed, or a blocking check on it did or was not made, or the run's
   process ended.
-- ``missing``: it was never made; no run was to, or a run did not come to it.
+- ``missing``: it was never made; no run was to, or a run did not come to it. Or it was made, and a
+  roll back took it away.
 - ``stale``: it is there, but the last run that was to make it again did not come to it.
 - ``in progress``: a run that has not ended is to make it.
 
@@ -13,8 +14,8 @@ In the order in which one knows the other:
 
 - ``troubles``  what can be the matter with a day of an asset
 - ``plans``     what the steps of a run make, check and wait for
-- ``runs``      what a run that did not end well left undone, and why
-- ``made``      when and by which run everything was made last
+- ``runs``      what a run left undone, and why
+- ``made``      when and by which run everything was made last, or taken away
 - ``lines``     days with the same trouble in one line, with the command that mends them
 - ``standing``  all of it, for an instance
 

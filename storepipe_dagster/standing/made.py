@@ -11,34 +11,51 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Ev
 
 from storepipe_dagster.standing.troubles import Day
 
+MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION
+OBSERVATION = dg.DagsterEventType.ASSET_OBSERVATION
+
 
 @dataclass(frozen=True)
 class Made:
-    """The last materialisation of something: when, in seconds since the epoch."""
+    """The last materialisation of something, or the roll back that took it away, which is later.
+
+    ``at`` is in seconds since the epoch.
+    """
 
     run_id: str
     at: float
+    is_gone: bool = False
 
 
 def made_days(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[Day, Made]:
-    """The last materialisation of each day, read without its event, which takes far longer."""
+    """The last materialisation of each day, read without its event, which takes far longer.
+
+    A day that was observed since is gone: only roll backs observe days (``history.ops``).
+    """
     storage: Any = instance.event_log_storage
-    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-    newest = storage.get_latest_storage_id_by_partition(key, kind)
-    if not newest:
+    made = storage.get_latest_storage_id_by_partition(key, MATERIALIZATION)
+    if not made:
         return {}
-    query = sa.select(Events.c.id, Events.c.partition, Events.c.run_id, Events.c.timestamp)
-    query = query.where(
+    gone = storage.get_latest_storage_id_by_partition(key, OBSERVATION)
+    newest = {max(number, gone.get(day, 0)) for day, number in made.items()}
+    query = sa.select(
+        Events.c.id,
+        Events.c.partition,
+        Events.c.run_id,
+        Events.c.timestamp,
+        Events.c.dagster_event_type,
+    ).where(
         Events.c.asset_key == key.to_string(),
-        Events.c.dagster_event_type == kind.value,
-        Events.c.id >= min(newest.values()),
+        Events.c.dagster_event_type.in_([MATERIALIZATION.value, OBSERVATION.value]),
+        Events.c.id >= min(newest),
     )
-    wanted = set(newest.values())
     with storage.index_connection() as connection:
         return {
-            row.partition: Made(row.run_id, _seconds(row.timestamp))
+            row.partition: Made(
+                row.run_id, _seconds(row.timestamp), row.dagster_event_type == OBSERVATION.value
+            )
             for row in connection.execute(query)
-            if row.id in wanted
+            if row.id in newest
         }
 
 

@@ -1,4 +1,4 @@
-"""What a run that did not end well left undone, and why."""
+"""What a run that did not end well left undone, and why; and runs that judged again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from dagster._core.storage.tags import (
 )
 
 from storepipe_dagster import failures
+from storepipe_dagster.history.judging import JUDGES
 from storepipe_dagster.standing.made import Made
 from storepipe_dagster.standing.plans import Plan
 from storepipe_dagster.standing.troubles import Kind, Span, State, Trouble, first_line
@@ -41,7 +42,7 @@ class Failure:
 
 @dataclass
 class Run:
-    """A run that failed, was cancelled or goes on: what it was to make and what it tells."""
+    """A run: what it was to make or judge, and what it tells."""
 
     instance: dg.DagsterInstance
     record: RunRecord
@@ -62,6 +63,11 @@ class Run:
         """Whether it has not ended, or starts again."""
         run = self.record.dagster_run
         return not run.is_finished or run.is_complete_and_waiting_to_retry
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it succeeded."""
+        return self.record.dagster_run.is_success
 
     @cached_property
     def span(self) -> Span | None:
@@ -175,15 +181,20 @@ class Run:
         return Trouble(state, first_line(reason), kind, self.run_id, self.span, culprits)
 
 
-def runs_that_are_not_well(instance: dg.DagsterInstance) -> list[Run]:
-    """Those that failed, were cancelled or go on: these first, and the newest first."""
+def runs_to_ask(instance: dg.DagsterInstance) -> list[Run]:
+    """Those that failed, were cancelled or go on, and those that found well what a roll back made.
+
+    First those that go on, then the newest.
+    """
+    judged = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags=JUDGES)
     plans: dict[str, Plan] = {}
     runs: list[Run] = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=[*NOT_WELL])):
-        name = record.dagster_run.execution_plan_snapshot_id
-        if name is None:
-            continue
-        if name not in plans:
-            plans[name] = Plan(instance.get_execution_plan_snapshot(name))
-        runs.append(Run(instance, record, plans[name]))
+    for of in (dg.RunsFilter(statuses=[*NOT_WELL]), judged):
+        for record in instance.get_run_records(of):
+            name = record.dagster_run.execution_plan_snapshot_id
+            if name is None:
+                continue
+            if name not in plans:
+                plans[name] = Plan(instance.get_execution_plan_snapshot(name))
+            runs.append(Run(instance, record, plans[name]))
     return sorted(runs, key=lambda run: (not run.goes_on, -run.began))

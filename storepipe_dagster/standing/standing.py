@@ -6,11 +6,12 @@ from functools import cached_property
 import dagster as dg
 
 from storepipe_dagster.standing.lines import Graph, Line, Lines
-from storepipe_dagster.standing.made import made_days, made_whole
-from storepipe_dagster.standing.runs import runs_that_are_not_well
+from storepipe_dagster.standing.made import Made, made_days, made_whole
+from storepipe_dagster.standing.runs import runs_to_ask
 from storepipe_dagster.standing.troubles import Day, State, Trouble, Troubles, among
 
 NEVER_ASKED = "No run was to make it."
+TAKEN_AWAY = "A roll back went to a version without it."
 
 
 class Standing:
@@ -22,7 +23,7 @@ class Standing:
         self._with_days = {key for key in keys if graph.get(key).partitions_def is not None}
         self._made = {key: made_days(instance, key) for key in self._with_days}
         self._made |= made_whole(instance, keys - self._with_days)
-        self._runs = runs_that_are_not_well(instance)
+        self._runs = runs_to_ask(instance)
 
     @cached_property
     def all_days(self) -> Sequence[str]:
@@ -58,7 +59,7 @@ class Standing:
 
     def _troubles(self, days: Sequence[str]) -> Troubles:
         """The trouble of each asset and day, where there is one."""
-        found: Troubles = {key: {} for key in self._made}
+        found = {key: self._taken_away(key, days) for key in self._made}
         open_days: dict[dg.AssetKey, set[Day]] = {
             key: {*days} if key in self._with_days else {None} for key in self._made
         }
@@ -70,10 +71,10 @@ class Standing:
                     made = self._made[key].get(day)
                     if made and made.run_id != run.run_id and made.at >= run.began:
                         open_days[key].discard(day)
-                    elif (trouble := run.trouble(key, made)) is not None:
+                    elif (trouble := run.trouble(key, _if_there(made))) is not None:
                         found[key][day] = trouble
                         open_days[key].discard(day)
-                    elif run.has_made(made):
+                    elif run.has_made(made) or run.is_well:
                         open_days[key].discard(day)
                 if not open_days[key]:
                     del open_days[key]
@@ -81,3 +82,16 @@ class Standing:
         for key, left in open_days.items():
             found[key] |= {day: never for day in left if day not in self._made[key]}
         return found
+
+    def _taken_away(self, key: dg.AssetKey, days: Sequence[str]) -> dict[Day, Trouble]:
+        """The days that a roll back took away; later runs may have more to tell of them."""
+        known = ((day, self._made[key].get(day)) for day in days)
+        return {
+            day: Trouble(State.MISSING, TAKEN_AWAY, run_id=made.run_id)
+            for day, made in known
+            if made and made.is_gone
+        }
+
+
+def _if_there(made: Made | None) -> Made | None:
+    return None if made and made.is_gone else made

@@ -9,26 +9,27 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from storepipe_dagster.history.tables import versions_of
-from storepipe_dagster.jobs import LAKE_MAINTENANCE, ROLL_BACK_TABLE
 from storepipe_dagster_tests.io_managers.lakes import lake, make_lake  # noqa: F401
 
 SALES = dg.AssetKey(["trusted", "sales"])
+REJECTED = dg.AssetKey(["trusted", "rejected_sales"])
 PRODUCTS = dg.AssetKey(["refined", "sales_by_product"])
 SALES_COLUMNS = pa.schema(
     [("sale_date", pa.date32()), ("cart_id", pa.int64()), ("revenue", pa.decimal128(18, 2))]
 )
 PRODUCTS_COLUMNS = pa.schema([("product_id", pa.int64()), ("product_title", pa.string())])
-OP_OF = {ROLL_BACK_TABLE: "roll_back_table", LAKE_MAINTENANCE: "maintain_lake"}
+OP_OF = {"roll_back_table": "roll_back_table", "lake_maintenance": "maintain_lake"}
 
 
 class Tables:
-    """Writes versions of the two tables, as the pipeline does: by day, and whole."""
+    """Writes versions of the tables, as the pipeline does: by day, and whole."""
 
     def __init__(self, lake):  # noqa: F811
         self.lake = lake
         self.options = {"storage_options": lake.storage_options}
         for key, schema, by in (
             (SALES, SALES_COLUMNS, ["sale_date"]),
+            (REJECTED, SALES_COLUMNS, ["sale_date"]),
             (PRODUCTS, PRODUCTS_COLUMNS, None),
         ):
             path = lake.path(key)
@@ -37,8 +38,15 @@ class Tables:
 
     def sell(self, day, *carts):
         """Replace a day of the sales by rows of (cart_id, revenue); the version."""
+        return self._write_day(SALES, day, carts)
+
+    def reject(self, day, *carts):
+        """Replace a day of the rejected sales by rows of (cart_id, revenue); the version."""
+        return self._write_day(REJECTED, day, carts)
+
+    def _write_day(self, key, day, carts):
         rows = [(date.fromisoformat(day), cart_id, Decimal(money)) for cart_id, money in carts]
-        return self._write(SALES, SALES_COLUMNS, rows, f"sale_date = '{day}'")
+        return self._write(key, SALES_COLUMNS, rows, f"sale_date = '{day}'")
 
     def rank(self, *products):
         """Replace the products by rows of (product_id, product_title); the version."""
@@ -84,11 +92,12 @@ def instance():
 def run(lake, instance):  # noqa: F811
     """Run a job with the configuration of its op."""
 
-    def execute(job, **config):
+    def execute(job, *, raise_on_error=True, **config):
         return job.execute_in_process(
-            run_config={"ops": {OP_OF[job]: {"config": config}}},
+            run_config={"ops": {OP_OF[job.name]: {"config": config}}},
             resources={"lake": lake},
             instance=instance,
+            raise_on_error=raise_on_error,
         )
 
     return execute

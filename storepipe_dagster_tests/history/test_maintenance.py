@@ -11,8 +11,9 @@ from deltalake import write_deltalake
 
 from storepipe_dagster.history.ops import RetentionError
 from storepipe_dagster.io_managers.lake import persistent
-from storepipe_dagster.jobs import LAKE_MAINTENANCE, ROLL_BACK_TABLE
+from storepipe_dagster.jobs import LAKE_MAINTENANCE
 from storepipe_dagster_tests.history.conftest import PRODUCTS, SALES
+from storepipe_dagster_tests.history.small_graph import ROLL_BACK_TABLE
 from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
 
 DAYS_IN_SECONDS = 86_400

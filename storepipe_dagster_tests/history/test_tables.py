@@ -8,7 +8,7 @@ import pytest
 
 from storepipe_dagster.history import tables as named
 from storepipe_dagster.resources.lake_sql import LakeSql
-from storepipe_dagster_tests.history.conftest import PRODUCTS, SALES
+from storepipe_dagster_tests.history.conftest import PRODUCTS, REJECTED, SALES
 from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
 
 
@@ -24,7 +24,7 @@ def utc(*parts):
 def test_the_delta_tables_are_found_and_nothing_else(tables, lake):
     with lake.write(f"{lake.root}/refined/store_report/index.html") as page:
         page.write(b"<p>")
-    assert named.delta_tables(lake) == [SALES, PRODUCTS]
+    assert named.delta_tables(lake) == [REJECTED, SALES, PRODUCTS]
 
 
 @pytest.mark.parametrize("name", ["trusted.sales", "trusted/sales"])

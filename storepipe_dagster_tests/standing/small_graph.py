@@ -7,6 +7,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
+from storepipe_dagster.history.judging import JUDGES
 from storepipe_dagster.resources.database import DatabaseBusyError, DatabaseError
 from storepipe_dagster.standing.standing import Standing
 
@@ -85,6 +86,20 @@ class Book:
             instance=self.instance, raise_on_error=False, tags=tags_of(first, last)
         )
         return done.run_id
+
+    def roll_back(self, number):
+        """A roll back took a day of the sales away."""
+        away = dg.AssetObservation(sales.key, partition=day(number))
+        self.instance.report_runless_asset_event(away)
+
+    def judge(self, first, last=None, **faults):
+        """The run with which a roll back of the sales lets them be judged."""
+        FAULTS.clear()
+        FAULTS.update(faults)
+        job = JOB.get_subset(asset_check_selection={*every_line_is_sold_once.check_keys})
+        job.execute_in_process(
+            instance=self.instance, raise_on_error=False, tags={**tags_of(first, last), **JUDGES}
+        )
 
     def waiting(self, first, last=None):
         """A run that was made and not begun."""

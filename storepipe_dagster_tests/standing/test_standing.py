@@ -90,6 +90,41 @@ def test_the_first_day_is_the_first_that_was_made_or_asked_for(book):
     assert Standing(book.instance, graph).days_until("2020-01-05") == ["2020-01-04", "2020-01-05"]
 
 
+def test_a_day_that_a_roll_back_took_away_is_missing_until_it_is_made_again(book):
+    book.run(1, 10)
+    book.roll_back(4)
+
+    assert [line[:3] for line in book.told()] == [("trusted/sales", "04-04", "missing")]
+    assert book.told()[0][4] == "A roll back went to a version without it."
+    assert set(book.repairs()) == {
+        "storepipe run --from 2020-01-04 --to 2020-01-04 --select 'key:\"trusted/sales\"'"
+    }
+    book.run(4)
+    assert book.list() == []
+
+
+def test_what_failed_before_a_roll_back_is_no_reason_and_what_failed_after_it_is(book):
+    book.run(4, only=["trusted/sales"], sales=REFUSED)
+    book.run(1, 10)
+    book.roll_back(4)
+    assert [line[4] for line in book.told()] == ["A roll back went to a version without it."]
+
+    book.run(4, only=["trusted/sales"], sales=REFUSED)
+    assert [line[2:] for line in book.told()] == [
+        ("failed", "permanent", "The database refuses: no.")
+    ]
+
+
+def test_a_day_that_came_back_and_broke_a_rule_stands_until_it_is_judged_to_be_well(book):
+    book.run(1, 10)
+    book.judge(4, 5, check=True)
+    assert [line[:3] for line in book.told()] == [("trusted/sales", "04-05", "failed")]
+    assert book.standing().unfit_days(sales.key) == {"2020-01-04", "2020-01-05"}
+
+    book.judge(5)
+    assert [line[:3] for line in book.told()] == [("trusted/sales", "04-04", "failed")]
+
+
 POSTGRES = {
     "username": {"env": "DAGSTER_POSTGRES_USER"},
     "password": {"env": "DAGSTER_POSTGRES_PASSWORD"},
