@@ -11,8 +11,8 @@ The rooms, in the order in which data flows through them:
 Services that every layer shares: ``resources`` (the API, the database, Spark), ``io_managers``
 (the lake and its file formats), ``settings``, ``partitions``, ``times``, ``columns``, ``pools``
 (whose turn it is), ``automation`` (what follows what), ``history`` (what the lake's tables were).
-Orchestration on top: ``definitions``, ``graph``, ``jobs``, ``schedules``, ``sensors`` (which tell
-``messages``), ``runs`` (which take ``turns``), ``standing`` (what is failed or missing),
-``failures`` (what passes), ``instance``, ``run_launcher``, ``cli``.
+Orchestration on top: ``definitions``, ``graph``, ``check_queries``, ``jobs``, ``schedules``,
+``sensors`` (which tell ``messages``), ``runs`` (which take ``turns``), ``standing`` (what is failed
+or missing), ``failures`` (what passes), ``instance``, ``run_launcher``, ``cli``.
 ``store`` is an embedded Fake Store compatible server, for demos and tests.
 """

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from storepipe_dagster.graph import ASSETS, CHECKS
+from storepipe_dagster.check_queries import expect_known_tables
+from storepipe_dagster.graph import ASSETS, CHECKS, GRAPH, RULES
 from storepipe_dagster.jobs import JOBS
 from storepipe_dagster.resources import deployments
 from storepipe_dagster.schedules import SCHEDULES
@@ -14,6 +15,7 @@ from storepipe_dagster.standing_checks import standing_checks
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The asset graph on the resources of the deployment that the settings name."""
+    expect_known_tables(RULES, GRAPH.get_all_asset_keys())
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=[*CHECKS, standing_checks],

@@ -21,4 +21,5 @@ ASSETS = [
     if isinstance(asset, dg.AssetsDefinition)
 ]
 CHECKS = dg.load_asset_checks_from_modules([relational_checks, trusted_checks, refined_checks])
+RULES = trusted_checks.RULES | refined_checks.RULES
 GRAPH = AssetGraph.from_assets(ASSETS)
