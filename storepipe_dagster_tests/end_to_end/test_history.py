@@ -5,6 +5,7 @@ from fnmatch import fnmatch
 
 import pytest
 
+from storepipe_dagster.history.judging import JUDGES
 from storepipe_dagster_tests.end_to_end.commands import Home
 
 CAPTURES = ("raw/products/*", "raw/users/*", "raw/carts/*")
@@ -137,7 +138,8 @@ def test_a_table_is_rolled_back_in_one_command_that_dagster_records(changed, mon
 
     done = changed.command("rollback", "trusted.sales", "--to-version", "1")
     assert done.returncode == 0, done.stderr
-    assert "trusted/sales" in done.stderr
+    follows = '--select \'key:"trusted/sales"+ and not key:"trusted/sales"\''
+    assert f"storepipe run --from {FIRST} --to {LAST} {follows}" in done.stderr
     newest, *_ = json_of(changed, "history", "trusted.sales")
     assert newest["operation"] == "RESTORE"
     monkeypatch.setenv("DAGSTER_HOME", str(changed.path / "dagster"))
@@ -151,5 +153,26 @@ def test_a_table_is_rolled_back_in_one_command_that_dagster_records(changed, mon
             "2020-01-02",
             "2020-01-03",
         }
+        (judge,) = instance.get_runs(dg.RunsFilter(tags=JUDGES))
+        assert judge.status == dg.DagsterRunStatus.SUCCESS
+        log = instance.all_logs(judge.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        assert len(log) == 5  # the rules of the sales and of the rejected sales
     rows = changed.sql("SELECT DISTINCT product_title FROM trusted.sales ORDER BY 1")
     assert [row["product_title"] for row in rows] == ["Cup", "Hat"]
+
+
+def test_days_that_a_roll_back_took_away_stand_in_the_list_of_what_is_missing(changed):
+    newest, *_ = json_of(changed, "history", "trusted.sales")
+    done = changed.command("rollback", "trusted.sales", "--to-version", "0")
+    assert done.returncode == 0, done.stderr
+    assert "It did not have 3 of the days from 2020-01-01 to 2020-01-03" in done.stderr
+    select = ("--select", 'key:"trusted/sales"', "--from", FIRST, "--to", LAST)
+    (line,) = json.loads(changed.command("status", *select, "--format", "json").stdout)
+    assert (line["first_day"], line["last_day"], line["state"]) == (FIRST, LAST, "missing")
+    assert line["reason"] == "A roll back went to a version without it."
+    assert f"{FIRST} to {LAST} (3 days)" in changed.command("status", *select).stdout
+
+    back = str(newest["version"])
+    done = changed.command("rollback", "trusted.sales", "--to-version", back)
+    assert done.returncode == 0, done.stderr
+    assert changed.command("status", *select).returncode == 0
