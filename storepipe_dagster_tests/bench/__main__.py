@@ -1,8 +1,9 @@
 """``make bench``: the database beside PyMySQL and ConnectorX, the graph beside hand-written peers.
 
 The peers (DuckDB, Polars, and the graph's own transforms on classic Spark) make the trusted and
-refined tables of the same extract. Prints ratios of one run on one machine; absolute times mean
-little elsewhere.
+refined tables of the same extract. Besides: captures by hand, the loose scripts that the project
+replaces, and what days and Dagster cost. Prints ratios of one run on one machine; absolute times
+mean little elsewhere.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from storepipe_dagster.store.process import store_process
-from storepipe_dagster_tests.bench import capture, database, whole
+from storepipe_dagster_tests.bench import capture, database, orchestration, whole
 from storepipe_dagster_tests.bench.extracts import FIRST_DAY, write_extracts
 from storepipe_dagster_tests.bench.watching import Taken, run
 from storepipe_dagster_tests.end_to_end.commands import Home
@@ -179,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["database", "engines", "graph", "capture", "whole"],
+        choices=["database", "engines", "graph", "capture", "whole", "orchestration"],
         help="one part; default: all",
     )
     parser.add_argument("--runs", type=int, default=3, help="runs, of which the median is told")
@@ -191,7 +192,10 @@ def main() -> None:
         help="engines: sizes of the extract in cart lines; 50000000 takes a quarter of an hour",
     )
     parser.add_argument(
-        "--line-days", type=int, default=365, help="engines: days that the lines fall on"
+        "--line-days",
+        type=int,
+        default=365,
+        help="engines, orchestration: days that the lines fall on",
     )
     parser.add_argument(
         "--without", choices=PEERS, action="append", default=[], help="engines: a peer to leave out"
@@ -200,7 +204,7 @@ def main() -> None:
         "--carts",
         type=int,
         default=333_000,
-        help="graph, capture, whole: carts (about three lines each)",
+        help="graph, capture, whole, orchestration: carts (about three lines each)",
     )
     parser.add_argument(
         "--days", type=int, default=60, help="graph, capture, whole: days they fall on"
@@ -226,7 +230,10 @@ def main() -> None:
     if options.only in (None, "capture"):
         capture.compare([shop, (2 * options.carts, 2 * options.days)], options.runs)
     if options.only in (None, "whole"):
-        whole.compare([(options.carts // 10, options.days), shop], options.runs)
+        whole.compare([(max(1, options.carts // 10), options.days), shop], options.runs)
+    if options.only in (None, "orchestration"):
+        orchestration.compare_cold(options.runs)
+        orchestration.compare_days(options.carts, options.runs, options.line_days)
 
 
 if __name__ == "__main__":

@@ -61,9 +61,14 @@ def table(
 
 
 def _cell(figure: float, ours: float) -> str:
+    return f"{shown(figure)} ({figure / ours:.2f}x)" if ours > 0 else shown(figure)
+
+
+def shown(figure: float) -> str:
+    """A figure as text: two digits of what is not counted, a dash for what is unknown."""
     if math.isnan(figure):
         return "-"
-    return f"{figure:,.2f} ({figure / ours:.2f}x)" if ours > 0 else f"{figure:,.2f}"
+    return f"{figure:,.0f}" if float(figure).is_integer() else f"{figure:,.2f}"
 
 
 def growth(
