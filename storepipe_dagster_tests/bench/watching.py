@@ -31,7 +31,11 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     with tempfile.TemporaryFile("w+") as output:
         started = time.monotonic()
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-        taken = _watch(process, started)
+        try:
+            taken = _watch(process, started)
+        except BaseException:  # Ctrl-C, for example
+            process.kill()
+            raise
         output.seek(0)
         printed = output.read()
     if process.returncode:
