@@ -21,6 +21,7 @@ CONF = {
     "spark.driver.memory": "4g",
     "spark.log.level": "ERROR",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "4",  # its default, 200, is for clusters
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.ui.enabled": "false",
 }
