@@ -12,19 +12,18 @@ import shutil
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.bench import capture, database, orchestration, whole
 from storepipe_dagster_tests.bench.extracts import FIRST_DAY, write_extracts
+from storepipe_dagster_tests.bench.figures import OURS, Measured, medians, table, written
 from storepipe_dagster_tests.bench.watching import Taken, run
 from storepipe_dagster_tests.end_to_end.commands import Home
 
 STEP = re.compile(r"^\[ ?\d+/\d+\] (\S+).*?([\d.]+) s", re.MULTILINE)
 LAYERS = {"raw/relational": "relational", "raw": "raw", "mysql": "mysql", "trusted": "trusted"}
-OURS = "storepipe"
 # Each is a module with a ``write_tables(lake, out)``, run as a process of its own.
 PEERS = {"duckdb": "duckdb_peer", "polars": "polars_peer", "classic": "classic_peer"}
 EQUAL = {
@@ -50,21 +49,6 @@ EQUAL = {
     "refined.product_affinity": "count(*) AS n, sum(carts_together * product_id) AS carts,"
     " sum(carts_together * other_product_id) AS other",
 }
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one run took, and the bytes and files it left."""
-
-    taken: Taken
-    written: int
-    files: int
-
-    @property
-    def figures(self) -> tuple[float, ...]:
-        """In the order of the printed columns."""
-        taken = self.taken
-        return (taken.seconds, taken.cpu, taken.peak, self.written / 2**20, self.files)
 
 
 def run_graph(home: Home, days: int, *options: str) -> tuple[Taken, dict[str, float]]:
@@ -98,14 +82,6 @@ def run_peer(peer: str, home: Home, out: Path) -> Measured:
     return Measured(taken, *written(out))
 
 
-def written(*folders: Path) -> tuple[int, int]:
-    """The bytes and the number of all files in the folders."""
-    sizes = [
-        file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file()
-    ]
-    return sum(sizes), len(sizes)
-
-
 def measure_engines(lines: int, days: int, runs: int, peers: list[str]) -> None:
     """Print what trusted and refined take beside the peers, of an extract of so many lines."""
     found: dict[str, list[Measured]] = {name: [] for name in (OURS, *peers)}
@@ -123,14 +99,8 @@ def measure_engines(lines: int, days: int, runs: int, peers: list[str]) -> None:
     print(f"\n{exact:,} extracted cart lines in {days} days, median of {runs}:")
     print("  trusted + refined (ours with checks, report and Delta logs), each in a new process;")
     print("  in brackets the ratio to storepipe:")
-    print_table(
-        {
-            name: [statistics.median(values) for values in zip(*figures, strict=True)]
-            for name, figures in (
-                (name, [one.figures for one in ones]) for name, ones in found.items()
-            )
-        }
-    )
+    rows = {name: medians([one.figures for one in ones]) for name, ones in found.items()}
+    print(*table(rows), sep="\n")
 
 
 def measure_graph(carts: int, days: int, runs: int) -> None:
@@ -152,27 +122,15 @@ def measure_graph(carts: int, days: int, runs: int) -> None:
     print(f"  peak memory         {max(taken.peak for taken in whole):8.0f} MiB")
 
 
-def print_table(medians: dict[str, list[float]]) -> None:
-    """The peers' figures, each with its ratio to ours."""
-    titles = ("seconds", "cpu s", "peak MiB", "MiB written", "files")
-    print(f"  {'':<11}" + "".join(f"{title:>20}" for title in titles))
-    for name, figures in medians.items():
-        cells = [
-            f"{figure:,.2f} ({figure / ours:.2f}x)"
-            for figure, ours in zip(figures, medians[OURS], strict=True)
-        ]
-        print(f"  {name:<11}" + "".join(f"{cell:>20}" for cell in cells))
-
-
 def check_equal(home: Home, peer: str, out: Path) -> None:
     """Stop if the peer's results are not ours: times of different work compare nothing."""
-    for table, columns in EQUAL.items():
-        path = out / f"{table.split('.')[1]}.parquet"
+    for name, columns in EQUAL.items():
+        path = out / f"{name.split('.')[1]}.parquet"
         files = path / "*.parquet" if path.is_dir() else path
-        ours = home.sql(f"SELECT {columns} FROM {table}")
+        ours = home.sql(f"SELECT {columns} FROM {name}")
         theirs = home.sql(f"SELECT {columns} FROM '{files}'")
         if ours != theirs:
-            raise SystemExit(f"{table} differs: {ours} here, {theirs} in {peer}")
+            raise SystemExit(f"{name} differs: {ours} here, {theirs} in {peer}")
 
 
 def main() -> None:
