@@ -29,9 +29,15 @@ ENDED = {
     RunLifeCycleState.INTERNAL_ERROR,
     RunLifeCycleState.SKIPPED,
 }
-SUCCESSFUL = {RunResultState.SUCCESS, RunResultState.SUCCESS_WITH_FAILURES}
+SUCCESSFUL = {
+    RunResultState.SUCCESS,
+    RunResultState.SUCCESS_WITH_FAILURES,
+    TerminationCodeCode.SUCCESS,
+    TerminationCodeCode.SUCCESS_WITH_FAILURES,
+}
 # The cluster, the platform or the cloud failed; not the code, the request or a person's wish.
 PASSING = {
+    TerminationCodeCode.CANCELED,  # by the platform, which a time limit makes do so
     TerminationCodeCode.CLOUD_FAILURE,
     TerminationCodeCode.CLUSTER_ERROR,
     TerminationCodeCode.CLUSTER_REQUEST_LIMIT_EXCEEDED,
@@ -53,8 +59,6 @@ REFUSALS = (
     ResourceConflict,
     NotImplemented,
 )
-# The beginning of what the SDK's ValueError says of a login that is refused, not unreachable.
-REFUSED_LOGIN = ("invalid_", "unauthorized", "access_denied", "validate:")
 
 
 class DatabricksRunError(UserError):
@@ -69,13 +73,19 @@ class WorkspaceError(UserError):
     """The workspace refuses what the launcher asks of it."""
 
 
+class LoginError(Exception):
+    """No access token is to be had at the moment."""
+
+
+class LoginRefusedError(Exception):
+    """There is no access token for us."""
+
+
 def is_unreachable(error: Exception) -> bool:
     """Whether a call failed in a way that asking again may get over."""
     if isinstance(error, DatabricksError):
         return not isinstance(error, REFUSALS)
-    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
-        return not str(error).startswith(REFUSED_LOGIN)  # a new access token could not be had
-    return isinstance(error, (requests.RequestException, TimeoutError))
+    return isinstance(error, (requests.RequestException, TimeoutError, LoginError))
 
 
 def has_ended(run: Run) -> bool:
@@ -87,7 +97,12 @@ def has_ended(run: Run) -> bool:
 
 def succeeded(run: Run) -> bool:
     """Whether the script came to its end; the step may have failed all the same."""
-    return run.state is not None and run.state.result_state in SUCCESSFUL
+    return (result_of(run) or code_of(run)) in SUCCESSFUL
+
+
+def result_of(run: Run | RunTask) -> RunResultState | None:
+    """How a run ended, where the workspace tells it: the field is deprecated."""
+    return run.state.result_state if run.state else None
 
 
 def code_of(run: Run | RunTask) -> TerminationCodeCode | None:
@@ -102,36 +117,34 @@ def passes(run: Run, *, silent: bool) -> bool:
     The task tells more than the run, which is an INTERNAL_ERROR whatever its task failed at.
     Workspaces that tell no code tell by their states only.
     """
-    task = run.tasks[0] if run.tasks and run.tasks[0].state else run
-    state = task.state
+    told = run.tasks[0] if run.tasks and (run.tasks[0].state or run.tasks[0].status) else run
+    if RunResultState.TIMEDOUT in (result_of(told), result_of(run)):
+        return True
+    if code := code_of(told) or code_of(run):
+        return code in PASSING
+    state = told.state
     if state is None:
         return False
-    if RunResultState.TIMEDOUT in (state.result_state, run.state and run.state.result_state):
-        return True
-    if code := code_of(task) or code_of(run):
-        return code in PASSING
-    if task is run and state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR:
+    if told is run and state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR:
         return True
     return silent and state.result_state in (RunResultState.FAILED, None)
 
 
 def describe(run: Run) -> str:
     """The states and the message of a run, in one line."""
-    state = run.state
-    told = [
-        getattr(value, "value", None)
-        for value in (state and state.life_cycle_state, state and state.result_state, code_of(run))
-    ]
-    message = ((state and state.state_message) or "").strip()
+    state, status = run.state, run.status
+    details = status.termination_details if status else None
+    life_cycle = state.life_cycle_state if state else status and status.state
+    told = [getattr(part, "value", None) for part in (life_cycle, result_of(run), code_of(run))]
     words = ", ".join(dict.fromkeys(word for word in told if word))
-    return f"{words}: {message}" if message else words
+    message = (state and state.state_message) or (details and details.message) or ""
+    return f"{words}: {message.strip()}" if message.strip() else words
 
 
 def explain_refusal(error: Exception, host: str, staging: str) -> WorkspaceError:
     """What to do about a request that the workspace refuses."""
-    # A token that is wrong or has expired is 403 there, as a missing right is; of a secret that is
-    # refused, and of two logins at once, the SDK makes a ValueError.
-    if isinstance(error, (Unauthenticated, ValueError)) or "access token" in str(error):
+    # A token that is wrong or has expired is 403 there, as a missing right is.
+    if isinstance(error, (Unauthenticated, LoginRefusedError)) or "access token" in str(error):
         return WorkspaceError(
             f"Databricks at {host} refuses our login: {error}. "
             "Check DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET."

@@ -21,6 +21,7 @@ from dagster._serdes import deserialize_value
 from dagster_shared.check import CheckError
 from dagster_shared.error import SerializableErrorInfo
 from dagster_shared.serdes.errors import DeserializationError
+from databricks.sdk.errors import InvalidParameterValue, NotFound
 from databricks.sdk.service.jobs import Run
 
 from storepipe_dagster.resources.databricks.endings import (
@@ -38,6 +39,8 @@ LAST = {
     dg.DagsterEventType.STEP_UP_FOR_RETRY,
 }
 LATE_READS = 5
+# For how long a new run may be unknown to the workspace that has started it.
+UNKNOWN_SECONDS = 60
 UNREADABLE = (pickle.UnpicklingError, OSError, EOFError, zlib.error, ValueError)
 
 
@@ -74,7 +77,8 @@ class Following:
         yield from self._hand_over(self._held)
 
     def _until_the_end(self, poll_seconds: float, most_seconds: float) -> Iterator[dg.DagsterEvent]:
-        deadline = time.monotonic() + most_seconds
+        started = time.monotonic()
+        deadline, patience = started + most_seconds, started + UNKNOWN_SECONDS
         reachable, late_reads = True, LATE_READS
         while not has_ended(self.run) or (succeeded(self.run) and not self._held and late_reads):
             page = self.run.run_page_url
@@ -89,7 +93,7 @@ class Following:
                     run = self._ask(self._id)
                     entries = self._new_entries()
                 except Exception as error:
-                    if not is_unreachable(error):
+                    if not (is_unreachable(error) or self._is_unknown_yet(error, patience)):
                         raise
                     if reachable:
                         self._context.log.warning(
@@ -104,6 +108,11 @@ class Following:
             if run.run_page_url and not page:
                 yield self._waiting()
             yield from self._hand_over(self._before_the_last(entries))
+
+    def _is_unknown_yet(self, error: Exception, patience: float) -> bool:
+        never_seen = self.run.state is None and self.run.status is None
+        unknown = isinstance(error, (NotFound, InvalidParameterValue))
+        return never_seen and unknown and time.monotonic() < patience
 
     def _new_entries(self) -> Sequence[dg.EventLogEntry]:
         entries = read_events(self._read())[self._seen :]

@@ -9,7 +9,7 @@ import hashlib
 import io
 import pickle
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,12 +34,13 @@ from dagster_databricks.databricks_pyspark_step_launcher import (
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound
 from databricks.sdk.service.iam import AccessControlRequest, PermissionLevel
-from databricks.sdk.service.jobs import Run
+from databricks.sdk.service.jobs import Run, RunType
 
 from storepipe_dagster.resources.databricks import shipped
 from storepipe_dagster.resources.databricks.clients import (
     VOLUMES,
     ImpatientClient,
+    JobRunner,
     VolumesClient,
 )
 from storepipe_dagster.resources.databricks.endings import (
@@ -52,9 +53,15 @@ from storepipe_dagster.resources.databricks.endings import (
     succeeded,
 )
 from storepipe_dagster.resources.databricks.following import Following
+from storepipe_dagster.resources.databricks.run_request import mark_of
 
 CODE = ModuleCodePointer("storepipe_dagster.definitions", "defs")
 SUBMIT_TRIES = 3
+CANCEL_SECONDS = 120
+STILL_THERE = (
+    "It may still write, so nothing is launched beside it. End it on its page, then run again."
+)
+UNREACHABLE = tenacity.retry_if_exception(lambda error: is_unreachable(cast("Exception", error)))
 TRACE_LENGTH = 8000
 BOILERPLATE = ("Running dagster job", "Exporting ")  # what the script prints of itself
 
@@ -63,22 +70,31 @@ class Launch(DatabricksPySparkStepLauncher):
     """dagster-databricks' launcher, for one step."""
 
     def __init__(
-        self, login: dict[str, Any], staging: str, viewers: Sequence[str], **options: Any
+        self,
+        *,
+        login: Mapping[str, Any],
+        staging: str,
+        viewers: Sequence[str],
+        run_config: Mapping[str, Any],
+        env_variables: Mapping[str, str],
+        secrets: Sequence[Mapping[str, Any]],
+        poll_seconds: float,
+        most_seconds: float,
     ) -> None:
-        """Stage in ``staging``, dbfs:/… or /Volumes/…; let ``viewers`` look at the run."""
-        super().__init__(
-            **login,
-            local_dagster_job_package_path=str(shipped.PACKAGE.parent),
-            staging_prefix=staging.removeprefix("dbfs:"),
-            permissions={},
-            wait_for_logs=False,
-            add_dagster_env_variables=False,
-            **options,
-        )
+        """Stage in ``staging``, dbfs:/… or /Volumes/…; let ``viewers`` look at the run.
+
+        Logs in, and raises what ``ImpatientClient`` does.
+        """
+        # What its methods here need; its own constructor would log in, with the SDK's patience.
+        self.run_config = run_config
+        self.env_variables, self.add_dagster_env_variables = env_variables, False
+        self.secrets, self.storage = secrets, {}
+        self.staging_prefix = staging.removeprefix("dbfs:")
         self.viewers = viewers
+        self.poll_seconds, self.most_seconds = poll_seconds, most_seconds
         self.in_volume = staging.startswith(VOLUMES)
         client = VolumesClient if self.in_volume else ImpatientClient
-        self.databricks_runner._client = client(self.databricks_runner.client)  # noqa: SLF001
+        self.databricks_runner = JobRunner(client(**login))
 
     @property
     def workspace(self) -> WorkspaceClient:
@@ -92,9 +108,10 @@ class Launch(DatabricksPySparkStepLauncher):
         raises for what the workspace refuses.
         """
         run_id, step_key = step_context.run_id, step_context.step.key
-        reference = step_context_to_step_run_ref(step_context, self.local_dagster_job_package_path)
+        reference = step_context_to_step_run_ref(step_context, str(shipped.PACKAGE.parent))
         with raise_execution_interrupts():
             self.workspace.config.authenticate()
+            self._end_orphans(step_context)
             self._upload_artifacts(step_context.log, reference, run_id, step_key)
             libraries = self._libraries()
         # An interrupt waits until it is known what to cancel.
@@ -106,14 +123,17 @@ class Launch(DatabricksPySparkStepLauncher):
             self.workspace.jobs.get_run,
             lambda: self._staged(run_id, step_key, events),
         )
-        runner = self.databricks_runner
+        late: DatabricksAwayError | None = None
         try:
             self._let_people_see(step_context.log, databricks_run)
-            yield from following.events(runner.poll_interval_sec, runner.max_wait_time_sec)
+            yield from following.events(self.poll_seconds, self.most_seconds)
+        except DatabricksAwayError as error:
+            late = error
         finally:
-            if not has_ended(following.run):
-                self._cancel(step_context.log, databricks_run)
+            ended = has_ended(following.run) or self._cancel(step_context.log, databricks_run)
             self.log_compute_logs(step_context.log, run_id, step_key)
+        if late:
+            raise late if ended else DatabricksRunError(f"{late}\n{STILL_THERE}") from None
         if following.last is None:
             raise self._failure(step_context.log, following.run, run_id, step_key)
         if not succeeded(following.run):
@@ -126,13 +146,32 @@ class Launch(DatabricksPySparkStepLauncher):
         if following.last == dg.DagsterEventType.STEP_SUCCESS:
             self._remove_staged(step_context.log, run_id, step_key)
 
+    def _end_orphans(self, context: StepExecutionContext) -> None:
+        """End what earlier tries have left: ours, and of the Dagster runs that this one repeats.
+
+        Their process has died, or never learnt that its request was heard; what they launched
+        would write beside ours.
+        """
+        run = context.dagster_run
+        repeated = tuple(mark_of(one) for one in (run.parent_run_id, run.root_run_id) if one)
+        if not repeated and not context.previous_attempt_count:
+            return
+        for one in self.workspace.jobs.list_runs(active_only=True, run_type=RunType.SUBMIT_RUN):
+            name = str(one.run_name)
+            if name != self.run_config["run_name"] and not name.endswith(repeated):
+                continue
+            context.log.warning("Databricks run %s was left behind: %s", one.run_id, name)
+            if not self._cancel(context.log, cast("int", one.run_id)):
+                raise DatabricksRunError(
+                    f"Databricks run {one.run_id} was left behind by an earlier try, and does not "
+                    f"end. {STILL_THERE} Run page: {one.run_page_url}"
+                )
+
     def _submit(self, request: dict[str, Any], run_id: str, step_key: str) -> int:
         """Start the run. Where the answer is lost, asking again finds what was started."""
         task = self._get_databricks_task(run_id, step_key)
         for attempt in tenacity.Retrying(
-            retry=tenacity.retry_if_exception(
-                lambda error: is_unreachable(cast("Exception", error))
-            ),
+            retry=UNREACHABLE,
             stop=tenacity.stop_after_attempt(SUBMIT_TRIES),
             reraise=True,
         ):
@@ -158,9 +197,26 @@ class Launch(DatabricksPySparkStepLauncher):
             f"Run page: {run.run_page_url}{there}"
         )
 
-    def _cancel(self, log: DagsterLogManager, databricks_run: int) -> None:
+    def _cancel(self, log: DagsterLogManager, databricks_run: int) -> bool:
+        """Cancel a run and wait until it has ended, for a while; tells whether it has."""
+        jobs = self.workspace.jobs
+
+        @tenacity.retry(
+            retry=UNREACHABLE,
+            stop=tenacity.stop_after_delay(CANCEL_SECONDS),
+            wait=tenacity.wait_fixed(self.poll_seconds),
+            reraise=True,
+        )
+        def cancel() -> None:
+            jobs.cancel_run(databricks_run)
+            run = jobs.get_run(databricks_run)
+            if not has_ended(run):
+                raise TimeoutError(f"it is still {describe(run)}")
+
         with _told(log, f"Databricks run {databricks_run} could not be cancelled"):
-            self.workspace.jobs.cancel_run(databricks_run)
+            cancel()
+            return True
+        return False
 
     def _let_people_see(self, log: DagsterLogManager, databricks_run: int) -> None:
         """Let others than its owner look at the run; where that fails, the run goes on."""

@@ -55,9 +55,10 @@ def run_request(
     timeout_seconds: int,
 ) -> dict[str, Any]:
     """The request without task and libraries; ``attempt`` names what must be launched once only."""
-    name = f"storepipe {tags['assets']} {tags['days']} (Dagster run {tags['dagster_run']})"
+    mark = mark_of(tags["dagster_run"])
+    name = _shortened(f"storepipe {tags['assets']} {tags['days']}", NAME_LENGTH - len(mark))
     return {
-        "run_name": _shortened(name, NAME_LENGTH),
+        "run_name": name + mark,
         "cluster": {"existing": cluster}
         if isinstance(cluster, str)
         else {"new": cluster.request(tags)},
@@ -66,6 +67,11 @@ def run_request(
         # Sent again after a lost answer, the request finds the run that it has started.
         "idempotency_token": hashlib.sha256(attempt.encode()).hexdigest(),
     }
+
+
+def mark_of(dagster_run: str) -> str:
+    """How the names of all Databricks runs end that a Dagster run launches."""
+    return f" (Dagster run {dagster_run})"
 
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:

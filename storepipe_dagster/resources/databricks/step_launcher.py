@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import requests
 from dagster._core.definitions.step_launcher import StepLauncher
+from dagster._core.errors import raise_execution_interrupts
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster_shared.utils.warnings import SupersessionWarning
 from databricks.sdk.errors.base import DatabricksError
 
 from storepipe_dagster.resources.databricks.endings import (
     DatabricksAwayError,
+    LoginError,
+    LoginRefusedError,
     explain_refusal,
     is_unreachable,
 )
@@ -26,6 +29,14 @@ warnings.filterwarnings("ignore", category=SupersessionWarning, message=".*StepL
 
 # For Databricks to end a run that is over its time limit before we cancel it.
 GRACE_SECONDS = 300
+# What a call to the workspace raises; whatever else comes out of a launch is a failure as it is.
+TROUBLES = (
+    DatabricksError,
+    LoginError,
+    LoginRefusedError,
+    requests.RequestException,
+    TimeoutError,
+)
 
 
 class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
@@ -59,14 +70,12 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
         """
         attempt = step_context.previous_attempt_count
         try:
-            launch = self._launch(step_context, attempt)
-        except ValueError as error:
-            raise explain_refusal(error, self.host, self.staging) from None
-        try:
+            with raise_execution_interrupts():
+                launch = self._launch(step_context, attempt)
             yield from launch.launch_step(step_context)
         except DatabricksAwayError as failure:
             raise self._again(attempt) from failure
-        except (DatabricksError, requests.RequestException, TimeoutError, ValueError) as error:
+        except TROUBLES as error:
             if not is_unreachable(error):
                 raise explain_refusal(error, self.host, self.staging) from None
             away = DatabricksAwayError(
@@ -78,7 +87,12 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
         from storepipe_dagster.resources.databricks.launch import Launch  # noqa: PLC0415  # slow
 
         return Launch(
-            login=self.login,
+            login={
+                "host": self.host,
+                "token": self.token,
+                "client_id": self.client_id,
+                "client_secret": self.client_secret,
+            },
             staging=self.staging,
             viewers=self.viewers,
             run_config=run_request(
@@ -88,24 +102,14 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
                 self.timeout_seconds,
             ),
             env_variables=self.env_variables,
-            secrets_to_env_variables=[
+            secrets=[
                 {"name": name, "key": secret_key(name), "scope": self.secret_scope}
                 for name in self.secrets
                 if self.secret_scope
             ],
-            poll_interval_sec=self.poll_seconds,
-            max_completion_wait_time_seconds=self.timeout_seconds + GRACE_SECONDS,
+            poll_seconds=self.poll_seconds,
+            most_seconds=self.timeout_seconds + GRACE_SECONDS,
         )
-
-    @property
-    def login(self) -> dict[str, Any]:
-        """Where the workspace is and who we are, as dagster-databricks' launcher takes it."""
-        principal = {"client_id": self.client_id, "client_secret": self.client_secret}
-        return {
-            "databricks_host": self.host,
-            "databricks_token": self.token,
-            "oauth_credentials": principal if self.client_id else {},
-        }
 
     def _again(self, attempt: int) -> dg.RetryRequested:
         wait = self.retry_seconds * 2**attempt

@@ -6,6 +6,7 @@ from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.jobs import Run
 
 from storepipe_dagster.resources.databricks.endings import (
+    LoginRefusedError,
     describe,
     explain_refusal,
     has_ended,
@@ -117,9 +118,50 @@ def test_a_task_that_failed_without_a_code_is_not_a_fault_of_the_platform():
     assert passes(run_with_task("INTERNAL_ERROR", "FAILED", task=failed), silent=True)
 
 
-def test_a_workspace_that_tells_the_new_states_only_is_understood():
-    assert has_ended(Run.from_dict({"run_id": 7, "status": {"state": "TERMINATED"}}))
-    assert not has_ended(Run.from_dict({"run_id": 7, "status": {"state": "RUNNING"}}))
+def told_by_status(state, code=None, message="", task_code=None):
+    """A run as a workspace tells it that has given up the deprecated states."""
+
+    def status(code):
+        details = {"termination_details": {"code": code, "message": message}} if code else {}
+        return {"run_id": 7, "status": {"state": state, **details}}
+
+    tasks = {"tasks": [{"task_key": "t", **status(task_code)}]} if task_code else {}
+    return Run.from_dict({**status(code), **tasks})
+
+
+def test_a_workspace_that_tells_the_new_states_only_tells_whether_a_run_goes_on():
+    assert has_ended(told_by_status("TERMINATED"))
+    assert not has_ended(told_by_status("RUNNING"))
+    assert not has_ended(told_by_status("TERMINATING", "USER_CANCELED"))
+
+
+@pytest.mark.parametrize(
+    ("code", "success", "passing"),
+    [
+        ("SUCCESS", True, False),
+        ("SUCCESS_WITH_FAILURES", True, False),
+        ("CLOUD_FAILURE", False, True),
+        ("CANCELED", False, True),
+        ("USER_CANCELED", False, False),
+        ("RUN_EXECUTION_ERROR", False, False),
+    ],
+)
+def test_a_workspace_that_tells_the_new_states_only_tells_how_a_run_ended(code, success, passing):
+    ended = told_by_status("TERMINATED", code)
+    assert succeeded(ended) is success
+    assert passes(ended, silent=True) is passing
+
+
+def test_the_task_tells_more_than_the_run_in_the_new_states_too():
+    lost = told_by_status("TERMINATED", "RUN_EXECUTION_ERROR", task_code="CLUSTER_ERROR")
+    assert passes(lost, silent=False)
+    failed = told_by_status("TERMINATED", "INTERNAL_ERROR", task_code="RUN_EXECUTION_ERROR")
+    assert not passes(failed, silent=True)
+
+
+def test_the_new_states_are_told_in_one_line():
+    told = describe(told_by_status("TERMINATED", "CLOUD_FAILURE", "No machine was left.\n"))
+    assert told == "TERMINATED, CLOUD_FAILURE: No machine was left."
 
 
 def test_an_ending_is_told_in_one_line():
@@ -134,7 +176,7 @@ def test_an_ending_is_told_in_one_line():
         (Unauthenticated("Invalid access token."), "Check DATABRICKS_TOKEN"),
         (PermissionDenied("Public DBFS root is disabled."), "Set DATABRICKS_STAGING to a folder"),
         (PermissionDenied("No right to restart."), "Give this user or service principal the right"),
-        (ValueError("invalid_client: no"), "DATABRICKS_CLIENT_SECRET"),
+        (LoginRefusedError("invalid_client: no"), "DATABRICKS_CLIENT_SECRET"),
         (DatabricksError("Cluster 7 does not exist"), "refuses: Cluster 7 does not exist"),
     ],
 )

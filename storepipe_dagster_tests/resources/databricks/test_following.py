@@ -12,12 +12,22 @@ from dagster._core.events import StepMaterializationData
 from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData
 from dagster._serdes import serialize_value
 from dagster_shared.error import SerializableErrorInfo
-from databricks.sdk.errors import InternalError, NotFound, PermissionDenied, TooManyRequests
+from databricks.sdk.errors import (
+    InternalError,
+    InvalidParameterValue,
+    NotFound,
+    PermissionDenied,
+    TooManyRequests,
+)
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.jobs import Run
 
 from storepipe_dagster.resources.databricks import following as module
-from storepipe_dagster.resources.databricks.endings import DatabricksAwayError
+from storepipe_dagster.resources.databricks.endings import (
+    DatabricksAwayError,
+    LoginError,
+    LoginRefusedError,
+)
 from storepipe_dagster.resources.databricks.following import LINK, Following, read_events
 
 PAGE = "https://adb.example/?o=1#job/2/run/3"
@@ -144,7 +154,7 @@ def test_the_last_events_are_waited_for_though_the_run_has_ended(monkeypatch):
         DatabricksError("502 Bad Gateway"),
         TooManyRequests("slow down"),
         InternalError("a problem of ours"),
-        ValueError("b'no access token today'"),
+        LoginError("b'no access token today'"),
     ],
     ids=lambda trouble: type(trouble).__name__,
 )
@@ -156,12 +166,32 @@ def test_no_trouble_of_the_way_there_ends_a_healthy_run(monkeypatch, trouble):
 
 @pytest.mark.parametrize(
     "refusal",
-    [PermissionDenied("Invalid access token."), ValueError("invalid_client: no"), NotFound("gone")],
+    [
+        PermissionDenied("Invalid access token."),
+        LoginRefusedError("invalid_client: no"),
+        NotFound("gone"),
+        ValueError("a fault of ours"),
+    ],
     ids=lambda refusal: type(refusal).__name__,
 )
 def test_a_refusal_is_no_trouble_of_the_way(monkeypatch, refusal):
     with pytest.raises(type(refusal)):
         follow([RUNNING, refusal], [b""], monkeypatch)
+
+
+@pytest.mark.parametrize("kind", [NotFound, InvalidParameterValue])
+def test_a_new_run_may_be_unknown_for_a_while(monkeypatch, kind):
+    unknown = kind("Run 3 does not exist.")
+    files = [file_of(START, SUCCESS)]
+    following, context, _ = follow([unknown, unknown, DONE], files, monkeypatch)
+    assert following.last == TYPES.STEP_SUCCESS
+    assert "Run 3 does not exist." in context.log.warnings[0]
+
+
+def test_a_run_that_stays_unknown_is_refused(monkeypatch):
+    monkeypatch.setattr(module, "UNKNOWN_SECONDS", 0)
+    with pytest.raises(InvalidParameterValue):
+        follow([InvalidParameterValue("Run 3 does not exist.")], [], monkeypatch)
 
 
 def test_events_of_one_look_are_stored_in_one_batch(monkeypatch):

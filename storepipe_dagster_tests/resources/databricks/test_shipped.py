@@ -4,13 +4,26 @@ import io
 import re
 import subprocess
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
+
+import tomli
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from storepipe_dagster.resources.databricks import shipped
 from storepipe_dagster.resources.databricks.shipped import code_zip, libraries
 
 ROOT = Path(__file__).parents[3]
+ON_THE_CLUSTER = {
+    **default_environment(),
+    "platform_machine": "x86_64",
+    "platform_system": "Linux",
+    "python_full_version": "3.12.3",
+    "python_version": "3.12",
+    "sys_platform": "linux",
+}
 
 
 def test_the_zip_holds_exactly_the_files_of_the_package_that_git_knows():
@@ -47,6 +60,27 @@ def test_each_library_is_pinned_to_the_version_of_the_lock_file():
     ours = [tuple(library["pypi"]["package"].split("==")) for library in libraries()]
     assert {"dagster", "dagster-databricks", "deltalake"} <= {name for name, _ in ours}
     assert [pin for pin in ours if pin not in pins] == []
+
+
+def test_the_cluster_gets_all_that_its_group_needs_and_nothing_else():
+    project = tomli.loads((ROOT / "pyproject.toml").read_text())
+    names = {library["pypi"]["package"].split("==")[0] for library in libraries()}
+    assert names == needed_by(project["dependency-groups"]["cluster"])
+
+
+def needed_by(wanted):
+    """These distributions and what they need on the cluster, as those that are installed tell."""
+    seen, waiting = set(), [Requirement(line) for line in wanted]
+    while waiting:
+        requirement = waiting.pop()
+        for extra in {"", *requirement.extras}:
+            found = canonicalize_name(requirement.name), extra
+            if found not in seen:
+                seen.add(found)
+                there = {**ON_THE_CLUSTER, "extra": extra}
+                needs = map(Requirement, requires(requirement.name) or [])
+                waiting += [one for one in needs if not one.marker or one.marker.evaluate(there)]
+    return {name for name, _ in seen}
 
 
 def test_the_cluster_gets_nothing_that_it_does_not_import():

@@ -58,6 +58,7 @@ GUARDED: tuple[tuple[str, str, Handler], ...] = (
     ("POST", f"{API}/jobs/runs/submit", submission.submit),
     ("GET", f"{API}/jobs/runs/get", runs.get),
     ("GET", f"{API}/jobs/runs/get-output", runs.get_output),
+    ("GET", f"{API}/jobs/runs/list", runs.list_runs),
     ("POST", f"{API}/jobs/runs/cancel", runs.cancel),
     ("GET", f"{API}/clusters/get", clusters.get),
     ("GET", f"{API}/clusters/spark-versions", clusters.list_runtimes),

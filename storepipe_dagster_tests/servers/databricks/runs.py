@@ -13,6 +13,7 @@ from storepipe_dagster_tests.servers.databricks.exchange import Request
 if TYPE_CHECKING:
     from storepipe_dagster_tests.servers.databricks.workspace import Workspace
 
+PAGE = 25
 FINAL = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 LOG_BYTES = 5 << 20
 TASK_FAILED = "Workload failed, see run output for details"
@@ -168,6 +169,23 @@ def get_output(workspace: "Workspace", request: Request) -> dict[str, Any]:
     if run.error_trace:
         output["error_trace"] = run.error_trace
     return output
+
+
+def list_runs(workspace: "Workspace", request: Request) -> dict[str, Any]:
+    """One page, newest first, without the tasks; all runs here were submitted."""
+    size = request.number("limit", PAGE - 5)
+    if not 0 <= size <= PAGE:
+        raise invalid(f"The limit must be between 0 and {PAGE}, not {size}")
+    start = request.number("page_token", 0)
+    active = request.flag("active_only")
+    found = [run for run in reversed(workspace.runs.values()) if not (active and run.ended)]
+    shown = [_show(workspace, run) for run in found[start : start + (size or PAGE)]]
+    listed: dict[str, Any] = {"has_more": start + len(shown) < len(found)}
+    if shown:
+        listed["runs"] = [{**run, "tasks": []} for run in shown]
+    if listed["has_more"]:
+        listed["next_page_token"] = str(start + len(shown))
+    return listed
 
 
 def cancel(workspace: "Workspace", request: Request) -> dict[str, Any]:

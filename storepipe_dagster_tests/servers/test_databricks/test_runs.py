@@ -8,6 +8,7 @@ import pytest
 from databricks.sdk.errors import InvalidParameterValue
 from databricks.sdk.service import jobs
 
+from storepipe_dagster_tests.servers.databricks.runs import NEVER, SUCCEEDED
 from storepipe_dagster_tests.servers.test_databricks.asking import (
     NEW_CLUSTER,
     STAGING,
@@ -124,3 +125,20 @@ def test_a_shared_cluster_that_is_there_has_no_dbfs(workspace, client, monkeypat
         workspace, submit(client, "open(__import__('sys').argv[1])", "HERE", cluster=cluster)
     )
     assert "No such file or directory: '/dbfs/scripts/" in run.stderr
+
+
+def test_runs_are_listed_newest_first_and_those_that_go_on_by_themselves(workspace, client):
+    workspace.scripted += [SUCCEEDED] * 30
+    ended = [submit(client, "", run_name=f"number {number}") for number in range(30)]
+    for run_id in ended:
+        finish(workspace, run_id)
+    workspace.scripted.append(NEVER)
+    going = submit(client, "", run_name="the last")
+    listed = list(client.jobs.list_runs(run_type=jobs.RunType.SUBMIT_RUN))
+    assert [run.run_id for run in listed[:31]] == [going, *reversed(ended)]
+    assert listed[1].run_name == "number 29"
+    assert listed[1].tasks == []
+    assert [run.run_id for run in client.jobs.list_runs(active_only=True)] == [going]
+    client.jobs.cancel_run(going)
+    finish(workspace, going)
+    assert list(client.jobs.list_runs(active_only=True)) == []
