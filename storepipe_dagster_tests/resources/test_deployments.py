@@ -150,6 +150,12 @@ def test_the_databricks_deployment_is_the_azure_one_with_a_step_launcher(databri
     assert launcher.new_cluster.workers == "2-8"
 
 
+@pytest.mark.parametrize("deployment", ["local", "azure"])
+def test_only_the_databricks_deployment_has_a_step_launcher(deployment, request):
+    given = deployments.resources(request.getfixturevalue(deployment))
+    assert given["step_launcher"] is deployments.NOTHING
+
+
 def test_the_login_is_named_by_its_variable_where_dagster_shows_it(databricks):
     launcher = deployments.resources(databricks)["step_launcher"]
     assert launcher.token == "DATABRICKS_TOKEN"

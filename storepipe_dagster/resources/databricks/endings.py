@@ -147,7 +147,8 @@ def explain_refusal(error: Exception, host: str, staging: str) -> WorkspaceError
     if isinstance(error, (Unauthenticated, LoginRefusedError)) or "access token" in str(error):
         return WorkspaceError(
             f"Databricks at {host} refuses our login: {error}. "
-            "Check DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET."
+            "Check DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET; and "
+            "whether DATABRICKS_HOST is their workspace."
         )
     if "DBFS" in str(error):
         return WorkspaceError(

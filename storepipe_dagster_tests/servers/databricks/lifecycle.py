@@ -147,6 +147,8 @@ class Life:
             if self.deadline is not None and time.monotonic() > self.deadline:
                 return TIMED_OUT
             if self.run.cancelled.wait(POLL_SECONDS):
+                self.run.life_cycle_state = "TERMINATING"
+                self.workspace.closed.wait(self.workspace.cancel_seconds)
                 return CANCELLED
         return None
 

@@ -54,6 +54,7 @@ class Workspace:
     def __init__(self, storage: Mapping[str, str], *, start_seconds: float = 0.1) -> None:
         self.storage = storage
         self.start_seconds = start_seconds
+        self.cancel_seconds = 0.0  # for which a cancelled run goes on
         self.workspace_id = 1_000_000_000_000_000 + secrets.randbelow(10**15)
         self.token = f"dapi{secrets.token_hex(16)}"
         self.client_id = "7c1f2f0a-93b5-4a53-8f6e-5d8a3f0f1d11"
@@ -69,6 +70,7 @@ class Workspace:
         self.scripted: list[Ending] = []
 
         self.lock = threading.RLock()
+        self.closed = threading.Event()
         self.access_tokens: dict[str, float] = {}  # and until when they are good
         self.uploads: dict[int, Upload] = {}
         self.submitted: dict[str, int] = {}
@@ -93,6 +95,7 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(STOP_SECONDS)
+        self.closed.set()
         for run in self.runs.values():
             run.cancelled.set()
         for life in self._lives:
