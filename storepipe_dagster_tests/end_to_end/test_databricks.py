@@ -3,16 +3,23 @@
 Everything else is as on Azure: the lake on Azurite, the database on MariaDB.
 """
 
+import gzip
+import io
 import re
 import signal
 import time
 import zipfile
+from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from storepipe_dagster_tests.end_to_end.commands import SECONDS, Home
+from storepipe_dagster_tests.end_to_end.operated.dagster_services import dagster_services
 from storepipe_dagster_tests.servers.databricks.runs import (
     CLUSTER_DOES_NOT_START,
     NEVER,
@@ -61,6 +68,18 @@ class OnDatabricks:
             if path.is_file() and path.parent.name != "libraries"
         )
 
+    def kept(self, before: Sequence[str]) -> list[Path]:
+        """What is staged and was not there before."""
+        return [self.workspace.folder / name for name in self.staged() if name not in before]
+
+    def secrets(self) -> list[str]:
+        """What may stand nowhere, key by key."""
+        extra = self.home.extra
+        account = extra["AZURE_STORAGE_CONNECTION_STRING"]
+        key = re.search("AccountKey=([^;]+)", account)[1]
+        own = [extra["MYSQL_PASSWORD"], extra["DATABRICKS_TOKEN"], self.workspace.client_secret]
+        return [key, account, *own]
+
     def records(self, monkeypatch, event_type):
         monkeypatch.setenv("DAGSTER_HOME", str(self.home.path / "dagster"))
         with dg.DagsterInstance.get() as instance:
@@ -101,8 +120,18 @@ def databricks(azurite, mariadb, shop_url, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def everything(databricks):
-    """All Spark steps, staged in a volume, on job clusters."""
-    return databricks.run(*ALL_DAYS, *SPARK, DATABRICKS_STAGING=VOLUME)
+    """All Spark steps, on job clusters of a new workspace: staged in a volume, as DBFS is off."""
+    with without_dbfs(databricks):
+        return databricks.run(*ALL_DAYS, *SPARK, DATABRICKS_STAGING=VOLUME)
+
+
+@contextmanager
+def without_dbfs(databricks):
+    databricks.workspace.dbfs_enabled = False
+    try:
+        yield
+    finally:
+        databricks.workspace.dbfs_enabled = True
 
 
 def test_the_graph_gives_on_databricks_what_it_gives_on_a_laptop(databricks, everything, clean):
@@ -164,12 +193,9 @@ def test_progress_leads_to_the_page_of_each_run(databricks, everything):
 
 def test_nothing_secret_is_left_anywhere(databricks, everything):
     done, launched = everything
-    extra = databricks.home.extra
-    key = re.search("AccountKey=([^;]+)", extra["AZURE_STORAGE_CONNECTION_STRING"])[1]
-    secrets = [key, extra["MYSQL_PASSWORD"], extra["DATABRICKS_TOKEN"]]
     written = [content.decode(errors="replace") for _, content in databricks.home.contents()]
     requests = [f"{run.request} {run.stdout} {run.stderr}" for run in launched]
-    for secret in secrets:
+    for secret in databricks.secrets():
         assert [
             text for text in [done.stdout, done.stderr, *written, *requests] if secret in text
         ] == []
@@ -227,15 +253,36 @@ def test_a_run_that_takes_too_long_is_ended_and_launched_again(databricks):
     assert [run.result_state for run in launched] == ["TIMEDOUT", "SUCCESS"]
 
 
+STAGED = {"code.zip", "config.pkl", "databricks_step_main.py", "step_run_ref.pkl"}
+
+
+def no_parquet(_: bytes) -> bytes:
+    return b"this is no Parquet file"
+
+
+def without_quantities(parquet: bytes) -> bytes:
+    """A sound file that Spark reads, and then cannot compute with."""
+    content = io.BytesIO()
+    pq.write_table(pq.read_table(io.BytesIO(parquet)).drop_columns("quantity"), content)
+    return content.getvalue()
+
+
 @pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize(
+    ("table", "spoil", "told", "staging"),
+    [
+        ("carts", no_parquet, "storepipe_dagster/io_managers/delta.py", "dbfs:/staging"),
+        ("cart_items", without_quantities, "quantity", VOLUME),
+    ],
+)
 def test_an_error_of_ours_comes_home_with_its_traceback_and_is_not_tried_again(
-    databricks, monkeypatch
+    databricks, monkeypatch, table, spoil, told, staging
 ):
-    [file] = databricks.home.matching("raw/relational/carts/cart_date=2020-01-05/*")
-    good = databricks.home.read(file)
-    databricks.home.write(file, b"this is no Parquet file")
+    [file] = databricks.home.matching(f"raw/relational/{table}/cart_date=2020-01-05/*")
+    good, before = databricks.home.read(file), databricks.staged()
+    databricks.home.write(file, spoil(good))
     try:
-        done, launched = databricks.run(*A_DAY, *SALES)
+        done, launched = databricks.run(*A_DAY, *SALES, DATABRICKS_STAGING=staging)
     finally:
         databricks.home.write(file, good)
     assert done.returncode == 1
@@ -244,8 +291,25 @@ def test_an_error_of_ours_comes_home_with_its_traceback_and_is_not_tried_again(
     assert f"/run/{run.run_id}" in done.stderr
     [failure] = databricks.records(monkeypatch, dg.DagsterEventType.STEP_FAILURE)
     error = failure.step_failure_data.error.to_string()
-    assert "storepipe_dagster/io_managers/delta.py" in error
+    assert told in error
     assert "ended as TERMINATED, SUCCESS" in error
+    kept = databricks.kept(before)
+    assert {path.name for path in kept} == {*STAGED, "stdout", "stderr", "0_events.pkl"}
+    assert told in contents_of(kept)
+    assert [secret for secret in databricks.secrets() if secret in contents_of(kept)] == []
+
+
+def contents_of(files: Sequence[Path]) -> str:
+    """All that stands in files, in zipped ones too."""
+    contents = []
+    for file in files:
+        content = file.read_bytes()
+        if file.suffix == ".zip":
+            with zipfile.ZipFile(file) as archive:
+                contents += [archive.read(name) for name in archive.namelist()]
+        else:
+            contents.append(gzip.decompress(content) if file.match("*_events.pkl") else content)
+    return b"".join(contents).decode(errors="replace")
 
 
 @pytest.mark.parametrize("staging", ["dbfs:/staging", VOLUME])
@@ -256,25 +320,27 @@ def test_staged_files_of_a_failed_step_stay_and_hold_no_secret(databricks, stagi
         *A_DAY, *PRICES, DATABRICKS_MAX_RETRIES="0", DATABRICKS_STAGING=staging
     )
     assert done.returncode == 1
-    kept = [
-        databricks.workspace.folder / name for name in databricks.staged() if name not in before
-    ]
-    assert {path.name for path in kept} == {
-        "code.zip",
-        "config.pkl",
-        "databricks_step_main.py",
-        "step_run_ref.pkl",
-        "stdout",
-        "stderr",
-    }
-    contents = [path.read_bytes() for path in kept if path.name != "code.zip"]
-    with zipfile.ZipFile(next(path for path in kept if path.name == "code.zip")) as code:
-        contents += [code.read(name) for name in code.namelist()]
-    extra = databricks.home.extra
-    for content in contents:
-        for variable in ("AZURE_STORAGE_CONNECTION_STRING", "MYSQL_PASSWORD", "DATABRICKS_TOKEN"):
-            assert extra[variable].encode() not in content
-        assert str(databricks.home.path).encode() not in content
+    kept = databricks.kept(before)
+    assert {path.name for path in kept} == {*STAGED, "stdout", "stderr"}
+    text = contents_of(kept)
+    assert [
+        secret for secret in [*databricks.secrets(), str(databricks.home.path)] if secret in text
+    ] == []
+
+
+def test_a_script_that_ended_before_its_step_tells_why(databricks, monkeypatch):
+    """A secret that the scope lacks: no event ever comes."""
+    monkeypatch.setattr(databricks.workspace, "secrets", {(SCOPE, "another"): "hunter2"})
+    done, launched = databricks.run(*A_DAY, *PRICES)
+    assert done.returncode == 1
+    [run] = launched
+    assert run.result_state == "FAILED"
+    [failure] = databricks.records(monkeypatch, dg.DagsterEventType.STEP_FAILURE)
+    error = failure.step_failure_data.error.to_string()
+    assert f"Databricks run {run.run_id} ended before the step did" in error
+    assert "What it told there:\nTraceback (most recent call last)" in error
+    assert "azure-storage-connection-string" in error
+    assert f"/run/{run.run_id}" in error
 
 
 def test_an_interrupted_run_cancels_its_databricks_run(databricks):
@@ -319,11 +385,8 @@ def test_a_network_that_is_away_for_a_while_fails_no_healthy_run(databricks):
 
 
 def test_a_workspace_without_dbfs_is_told_with_the_way_out(databricks):
-    databricks.workspace.dbfs_enabled = False
-    try:
+    with without_dbfs(databricks):
         done, launched = databricks.run(*A_DAY, *PRICES)
-    finally:
-        databricks.workspace.dbfs_enabled = True
     assert (done.returncode, launched) == (1, [])
     assert "Set DATABRICKS_STAGING to a folder in a Unity Catalog volume" in done.stderr
 
@@ -388,10 +451,32 @@ def test_two_runs_at_once_change_nothing_of_each_other(databricks, tmp_path):
     assert databricks.home.tables() == before
 
 
-def wait_for_a_launch(databricks, before):
+@pytest.fixture(scope="module")
+def dagster(databricks):
+    """Dagster's services on the same history."""
+    with dagster_services(databricks.home) as services:
+        yield services
+
+
+@pytest.mark.parametrize(("state", "seconds"), [("PENDING", SECONDS), ("RUNNING", 0.1)])
+def test_a_run_that_is_cancelled_in_dagster_cancels_its_databricks_run(
+    databricks, dagster, monkeypatch, state, seconds
+):
+    monkeypatch.setattr(databricks.workspace, "start_seconds", seconds)
+    databricks.workspace.scripted.append(NEVER)
+    before = set(databricks.workspace.runs)
+    started = dagster.materialise(None, "trusted/product_prices")
+    run = wait_for_a_launch(databricks, before, state)
+    dagster.terminate(started)
+    assert dagster.run(started) == "CANCELED"
+    assert run.result_state == "CANCELED"
+    assert len(databricks.launched_since(before)) == 1
+
+
+def wait_for_a_launch(databricks, before, state="RUNNING"):
     for _ in range(300):
         for run in databricks.launched_since(before):
-            if run.life_cycle_state == "RUNNING":
+            if run.life_cycle_state == state:
                 return run
         time.sleep(0.1)
     raise AssertionError("nothing was launched")
