@@ -70,8 +70,8 @@ class Standing:
                 for day in open_days[key] & about:
                     made = self._made[key].get(day)
                     if made and made.run_id != run.run_id and made.at >= run.began:
-                        open_days[key].discard(day)
-                    elif (trouble := run.trouble(key, _if_there(made))) is not None:
+                        continue  # that other run, if it did not end well, tells of the day
+                    if (trouble := run.trouble(key, _if_there(made))) is not None:
                         found[key][day] = trouble
                         open_days[key].discard(day)
                     elif run.has_made(made) or run.is_well:
