@@ -112,6 +112,8 @@ def _captured(capture: Capture, config: CaptureConfig) -> dg.MaterializeResult:
     }
     if capture.unknown_fields:
         metadata["unknown_fields"] = dg.MetadataValue.json(sorted(capture.unknown_fields))
+    if capture.missing_fields:
+        metadata["missing_fields"] = dg.MetadataValue.json(sorted(capture.missing_fields))
     return dg.MaterializeResult(
         value=capture,
         metadata=metadata,
