@@ -10,7 +10,8 @@ The rooms, in the order in which data flows through them:
 
 Services that every layer shares: ``resources`` (the API, the database, Spark), ``io_managers``
 (the lake and its file formats), ``settings``, ``partitions``, ``times``, ``columns``, ``pools``
-(whose turn it is), ``automation`` (what follows what), ``history`` (what the lake's tables were).
+(whose turn it is), ``patience`` (what waits at night), ``automation`` (what follows what),
+``history`` (what the lake's tables were).
 Orchestration on top: ``definitions``, ``graph``, ``check_queries``, ``jobs``, ``schedules``,
 ``sensors`` (which tell ``messages``), ``runs`` (which take ``turns``), ``standing`` (what is failed
 or missing), ``failures`` (what passes), ``instance``, ``run_launcher``, ``cli``.

@@ -63,8 +63,9 @@ class Capture:
     """The records of one answer by partition: a day, or ``None`` where there are no days.
 
     ``rejected`` holds records that break their contract, each with its reason. ``received`` counts
-    all records of the answer, ``undated`` the bad ones that tell no day. A ``refused`` capture is
-    kept to be looked at, and is never the current one.
+    all records of the answer, ``undated`` the bad ones that tell no day. ``missing_fields`` are
+    those of the contract that no accepted record has. A ``refused`` capture is kept to be looked
+    at, and is never the current one.
     """
 
     captured_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
@@ -72,6 +73,7 @@ class Capture:
     rejected: Spool = field(default_factory=Spool)
     reasons: Counter[str] = field(default_factory=Counter)
     unknown_fields: set[str] = field(default_factory=set)
+    missing_fields: set[str] | None = None
     found_fields: set[str] = field(default_factory=set)
     missed_fields: Counter[str] = field(default_factory=Counter)
     received: int = 0
@@ -87,8 +89,14 @@ class Capture:
         self.reasons[reason] += 1
         self.rejected.append(partition, f'{{"reason": {json.dumps(reason)}, "record": {record}}}')
 
-    def notice(self, unknown_fields: set[str]) -> None:
-        """Remember fields that the contract does not know; only so many, and not in full length."""
+    def notice(self, unknown_fields: set[str], missing_fields: set[str]) -> None:
+        """Remember in which fields a record and the contract differ.
+
+        Of those that it does not know only so many, and not in full length.
+        """
+        if self.missing_fields is None:
+            self.missing_fields = missing_fields
+        self.missing_fields &= missing_fields
         for name in unknown_fields:
             if len(self.unknown_fields) < MOST_FIELDS:
                 self.unknown_fields.add(name[:LONGEST_FIELD])

@@ -34,7 +34,11 @@ ROLL_BACK_TABLE = dg.GraphDefinition(
     "roll_back",  # the op has the job's name
     node_defs=[roll_back_op(GRAPH, CHECKS)],
     description="Makes a Delta table what it was at a version or a time, as a new version.",
-).to_job(name="roll_back_table")
+).to_job(
+    name="roll_back_table",
+    # What the launchpad opens with, to be filled in; nothing is rolled back before it is.
+    config={"ops": {"roll_back_table": {"config": {"table": "", "version": None, "time": None}}}},
+)
 LAKE_MAINTENANCE = dg.GraphDefinition(
     "lake_maintenance",
     node_defs=[maintain_lake],

@@ -19,6 +19,7 @@ from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    MAX_RETRIES_TAG,
     PARTITION_NAME_TAG,
 )
 
@@ -201,8 +202,12 @@ def _job(name: str) -> ReconstructableJob:
 
 
 def _process() -> dict[str, str]:
+    """The tags of a run that is in this process, and that nobody but a person starts again."""
     process = os.getpid()
-    return {PROCESS_TAG: f"{socket.gethostname()}:{process}:{_start_of(process)}"}
+    return {
+        PROCESS_TAG: f"{socket.gethostname()}:{process}:{_start_of(process)}",
+        MAX_RETRIES_TAG: "0",
+    }
 
 
 def _execute(

@@ -4,6 +4,7 @@ from datetime import datetime, timezone
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.dependency import NodeHandle
 
 from storepipe_dagster.asset_metadata import COLUMN_SCHEMA, OWNERS, PERSONAL_DATA
 from storepipe_dagster.definitions import build_definitions
@@ -414,6 +415,15 @@ def test_a_job_makes_these_layers_with_their_checks(defs, assets, name):
     assert made == {key for key, asset in assets.items() if asset.group_name in JOBS[name]}
     checked = {key.asset_key.to_user_string() for key in layer.asset_graph.asset_check_keys}
     assert checked == made - {REPORT}
+
+
+def test_no_step_has_a_retry_policy(defs):
+    steps = [(job, node.name) for job in defs.resolve_all_job_defs() for node in job.nodes]
+
+    assert {name for _, name in steps} >= {"raw__products", "refined_checks", "standing_checks"}
+    assert [
+        name for job, name in steps if job.get_retry_policy_for_handle(NodeHandle(name, None))
+    ] == []
 
 
 def test_the_schedule_asks_at_two_utc_for_the_day_before(defs):

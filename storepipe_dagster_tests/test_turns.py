@@ -268,6 +268,13 @@ def test_another_process_that_has_its_id_by_now_does_not_pass_for_it(instance):
     assert not closed(instance, f"{os.getpid()}")  # where no start is known
 
 
+def test_nobody_but_a_person_starts_a_command_s_run_again(instance):
+    run = new_run(instance, SALES, tags=runs._process())
+    instance.report_run_failed(run)
+
+    assert instance.get_run_by_id(run.run_id).tags["dagster/will_retry"] == "false"
+
+
 def test_the_start_of_a_process_is_told_by_the_system():
     hertz, booted = os.sysconf("SC_CLK_TCK"), psutil.boot_time()
 

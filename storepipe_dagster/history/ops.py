@@ -8,6 +8,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from pydantic import Field
 
+from storepipe_dagster.asset_metadata import ROW_COUNT, SIZE
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.history import company, judging, maintenance, rollback
 from storepipe_dagster.history.listing import days_made
@@ -137,8 +138,8 @@ def _events(
             partition=day,
             metadata={
                 **common,
-                "dagster/row_count": sum(file.rows for file in files),
-                "size_bytes": sum(file.size for file in files),
+                ROW_COUNT: sum(file.rows for file in files),
+                SIZE: sum(file.size for file in files),
                 "files": len(files),
                 "to_bring_along": "\n".join(also) or "Nothing.",
             },

@@ -1,11 +1,14 @@
 """Raw captures as JSON files, one per capture and day; append-only, the newest is the current one.
 
+Who reads them says by a type how many: ``CurrentCaptures``, ``AllCaptures``, or Spark's
+``DataFrame``.
+
 Records that broke their contract stand beside their capture in ``<capture time>.rejected.json``. A
 capture in which too many did is ``<capture time>.refused.json``, which nothing downstream reads.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -28,36 +31,44 @@ from storepipe_dagster.times import capture_stamp
 ACCEPTED = ".json"
 REJECTED = ".rejected.json"
 REFUSED = ".refused.json"
-CURRENT = "Z.json"
+ACCEPTED_STAMP = "Z.json"
 STAMP_IN_PATH = r"(\d{8}T\d{6}\.\d{6}Z)\.json$"
 SPARK_STAMP = "yyyyMMdd'T'HHmmss.SSSSSSX"
 
 
 @dataclass(frozen=True)
 class CapturedRecords:
-    """The records of the newest capture of a partition: a day, or ``None`` where there are none."""
+    """The records of a capture of a partition: a day, or ``None`` where there are none."""
 
     day: str | None
     records: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class CurrentCaptures:
-    """The newest capture of each partition, read one at a time as they are iterated over."""
+class Captures:
+    """Captures, with the partitions they are of, read one at a time as they are iterated over."""
 
-    paths: Mapping[str | None, str]
+    paths: Sequence[tuple[str | None, str]]
     lake: Lake
 
     def __iter__(self) -> Iterator[CapturedRecords]:
-        """Read the captures in the order of their days."""
-        for day, path in self.paths.items():
+        """Read them in their order."""
+        for day, path in self.paths:
             with self.lake.explained():
                 text = self.lake.files.cat_file(path)
             yield CapturedRecords(day, json.loads(text))
 
 
+class CurrentCaptures(Captures):
+    """The newest capture of each partition, in the order of their days."""
+
+
+class AllCaptures(Captures):
+    """Every accepted capture of an asset without days, the newest first."""
+
+
 class CaptureFilesIOManager(dg.ConfigurableIOManager):
-    """Writes a ``Capture``; reads the newest one lazily, day by day, or all of them into Spark.
+    """Writes a ``Capture``; reads the newest of each day or all of them lazily, or all into Spark.
 
     An input annotated as a Spark ``DataFrame`` gets the whole history: one row per capture with
     ``captured_at`` timestamp and ``content`` string, the text of the file.
@@ -92,21 +103,21 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
             )
 
     @explained
-    def load_input(self, context: dg.InputContext) -> CurrentCaptures | DataFrame:
+    def load_input(self, context: dg.InputContext) -> Captures | DataFrame:
         """Read what ``handle_output`` wrote; raises ``MissingUpstreamError``."""
-        if context.dagster_type.typing_type is DataFrame:
-            return self._history(context.asset_key)
+        wanted = context.dagster_type.typing_type
         column = partition_column(context)
         days = context.asset_partition_keys if column else [None]
-        newest = self._newest(context.asset_key, column, days)
-        current = {day: path for day, path in newest.items() if path}
-        if missing := newest.keys() - current.keys():
+        accepted = self._accepted(context.asset_key, column, days)
+        if missing := [day for day, paths in accepted.items() if not paths]:
             raise MissingUpstreamError(context.asset_key, sorted(day for day in missing if day))
-        return CurrentCaptures(current, self.lake)
+        if wanted is DataFrame:
+            return self._history(context.asset_key)
+        if wanted is AllCaptures:
+            return AllCaptures([(None, path) for path in accepted[None]], self.lake)
+        return CurrentCaptures([(day, paths[0]) for day, paths in accepted.items()], self.lake)
 
     def _history(self, key: dg.AssetKey) -> DataFrame:
-        if not self._newest(key, None, [None])[None]:
-            raise MissingUpstreamError(key)
         files: DataFrame = (
             self.pyspark.spark_session.read.format("binaryFile")
             .option("pathGlobFilter", "*.json")
@@ -118,12 +129,12 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
             F.col("content").cast("string").alias("content"),
         )
 
-    def _newest(
+    def _accepted(
         self, key: dg.AssetKey, column: str | None, days: Sequence[str | None]
-    ) -> dict[str | None, str]:
-        """The path of the current capture by day; empty where there is none."""
+    ) -> dict[str | None, list[str]]:
+        """The paths of the captures by day, the newest first; none where there are none."""
         return {
-            day: max((path for path in paths if path.endswith(CURRENT)), default="")
+            day: sorted((path for path in paths if path.endswith(ACCEPTED_STAMP)), reverse=True)
             for day, paths in self.lake.paths_by_day(key, column, days).items()
         }
 

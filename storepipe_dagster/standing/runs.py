@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import dagster as dg
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    BACKFILL_ID_TAG,
     PARTITION_NAME_TAG,
 )
 
@@ -61,8 +63,21 @@ class Run:
     @property
     def goes_on(self) -> bool:
         """Whether it has not ended, or starts again."""
+        return not self.record.dagster_run.is_finished or self._starts_again
+
+    @cached_property
+    def _starts_again(self) -> bool:
+        """Whether Dagster's daemon does so: not with runs of commands, or of a backfill that ended.
+
+        The tag of a failed run only tells that it has tries left.
+        """
         run = self.record.dagster_run
-        return not run.is_finished or run.is_complete_and_waiting_to_retry
+        if not run.is_complete_and_waiting_to_retry or run.remote_job_origin is None:
+            return False
+        if (backfill_id := run.tags.get(BACKFILL_ID_TAG)) is None:
+            return True
+        backfill = self.instance.get_backfill(backfill_id)
+        return backfill is not None and backfill.status not in BULK_ACTION_TERMINAL_STATUSES
 
     @property
     def is_well(self) -> bool:

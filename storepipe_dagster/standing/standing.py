@@ -54,11 +54,11 @@ class Standing:
 
     def unfit_days(self, key: dg.AssetKey) -> set[Day]:
         """The days of an asset whose rows broke a blocking rule, or that nobody has judged."""
-        troubles = self._troubles(self.all_days)[key]
+        troubles = self._troubles(self.all_days, besides=State.IN_PROGRESS)[key]
         return {day for day, trouble in troubles.items() if trouble.is_there}
 
-    def _troubles(self, days: Sequence[str]) -> Troubles:
-        """The trouble of each asset and day, where there is one."""
+    def _troubles(self, days: Sequence[str], besides: State | None = None) -> Troubles:
+        """The trouble of each asset and day, where there is one, besides those in one state."""
         found = {key: self._taken_away(key, days) for key in self._made}
         open_days: dict[dg.AssetKey, set[Day]] = {
             key: {*days} if key in self._with_days else {None} for key in self._made
@@ -70,8 +70,9 @@ class Standing:
                 for day in open_days[key] & about:
                     made = self._made[key].get(day)
                     if made and made.run_id != run.run_id and made.at >= run.began:
-                        open_days[key].discard(day)
-                    elif (trouble := run.trouble(key, _if_there(made))) is not None:
+                        continue  # that other run, if it did not end well, tells of the day
+                    trouble = run.trouble(key, _if_there(made))
+                    if trouble is not None and trouble.state is not besides:
                         found[key][day] = trouble
                         open_days[key].discard(day)
                     elif run.has_made(made) or run.is_well:

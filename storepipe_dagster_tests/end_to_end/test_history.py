@@ -1,6 +1,7 @@
 """Rebuilding from captures alone, and what the history of tables shows of a change in the store."""
 
 import json
+import shutil
 from fnmatch import fnmatch
 
 import pytest
@@ -58,6 +59,30 @@ def test_all_layers_are_rebuilt_from_the_captures_without_the_api(demo, new_home
     assert "from the captures in the lake" in done.stderr
     assert rebuilt.tables() == made.tables()
     assert {name for each in CAPTURES for name in rebuilt.matching(each)} == {*kept}
+
+
+def test_what_the_store_took_off_its_lists_comes_back_from_older_captures(tmp_path):
+    home = Home(tmp_path)
+    others = [{"id": 8, "address": {"city": "oslo"}}]
+    capture(home, "products", "20200101T120000.000000Z", {**HAT, "title": "Cap"}, CUP)
+    capture(home, "users", "20200101T120000.000000Z", *USERS, *others)
+    capture(home, "carts/cart_date=2020-01-01", "20200101T235959.000000Z", cart("2020-01-01", 1))
+    home.run(FIRST, FIRST, "--offline")
+    capture(home, "products", "20200102T120000.000000Z", HAT)
+    capture(home, "users", "20200102T120000.000000Z", *USERS)
+    home.run(FIRST, FIRST, "--offline")
+    before = home.tables()
+    for name in ("store.db", "store.db-wal", "store.db-shm"):
+        (home.path / name).unlink(missing_ok=True)
+    for name in ("lake/raw/relational", "lake/trusted", "lake/refined", "dagster"):
+        shutil.rmtree(home.path / name)
+
+    home.run(FIRST, FIRST, "--offline")
+
+    assert home.tables() == before
+    titles = home.sql("SELECT product_title FROM raw_relational.products ORDER BY product_id")
+    assert [row["product_title"] for row in titles] == ["Hat", "Cup"]
+    assert home.sql("SELECT count(*) AS sold FROM trusted.sales") == [{"sold": 2}]
 
 
 def test_a_day_that_was_never_captured_is_named(changed):

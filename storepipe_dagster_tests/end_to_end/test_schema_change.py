@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import dagster as dg
 import deltalake
 import pyarrow as pa
 import pytest
@@ -79,7 +80,20 @@ def rows_of(home):
     }
 
 
-def test_a_field_that_is_added_is_kept_in_raw_and_told_and_changes_nothing_else(home, store):
+@pytest.fixture
+def told(home, monkeypatch):
+    """The metadata of the newest capture of products, in Dagster."""
+    monkeypatch.setenv("DAGSTER_HOME", str(home.path / "dagster"))
+
+    def metadata():
+        with dg.DagsterInstance.get() as instance:
+            event = instance.get_latest_materialization_event(dg.AssetKey(["raw", "products"]))
+        return {name: entry.value for name, entry in event.asset_materialization.metadata.items()}
+
+    return metadata
+
+
+def test_a_field_that_is_added_is_kept_in_raw_and_told_and_changes_nothing_else(home, store, told):
     before = rows_of(home)
     with store(products=[{**product, "colour": "red"} for product in PRODUCTS]) as url:
         done = run_again(home, url)
@@ -87,6 +101,7 @@ def test_a_field_that_is_added_is_kept_in_raw_and_told_and_changes_nothing_else(
     newest = home.matching("raw/products/*.json")[-1]
     assert json.loads(home.read(newest))[0]["colour"] == "red"
     assert rows_of(home) == before
+    assert told()["unknown_fields"] == ["colour"]
 
 
 @pytest.mark.parametrize(
@@ -154,10 +169,19 @@ def test_an_intended_change_is_rolled_out_by_the_run_that_the_error_names(home):
     assert rows_of(home) == before
 
 
-def test_an_optional_field_that_is_dropped_is_null_from_then_on(home, store):
-    with store(products=each(PRODUCTS, description=None)) as url:
+@pytest.mark.parametrize(
+    ("change", "unknown"),
+    [({"description": None}, None), ({"description": "text"}, ["text"])],
+    ids=["dropped", "renamed"],
+)
+def test_an_optional_field_that_is_dropped_or_renamed_is_null_from_then_on_and_told(
+    home, store, told, change, unknown
+):
+    with store(products=each(PRODUCTS, **change)) as url:
         done = run_again(home, url)
     assert done.returncode == 0, done.stderr
     assert home.sql("SELECT DISTINCT description FROM raw_relational.products") == [
         {"description": None}
     ]
+    assert told()["missing_fields"] == ["description", "image", "rating"]
+    assert told().get("unknown_fields") == unknown

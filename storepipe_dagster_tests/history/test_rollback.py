@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from storepipe_dagster.asset_metadata import ROW_COUNT, SIZE
 from storepipe_dagster.history.judging import JUDGES
 from storepipe_dagster.history.ops import RollBackError, RulesBrokenError
 from storepipe_dagster.history.rollback import NothingToRollBackError
@@ -98,6 +99,15 @@ def test_the_history_of_the_asset_shows_it_for_each_day_that_changed(tables, run
     new = tables.sell("2020-01-03", (4, "4.40"))
     run(ROLL_BACK_TABLE, table="trusted.sales", version=old)
     assert materialized(instance, SALES) == {"2020-01-02": (new, old, new + 1, 1)}
+
+
+def test_what_the_ui_plots_of_a_table_goes_on_with_a_roll_back(tables, run, instance):
+    old = tables.sell("2020-01-01", (1, "1.10"))
+    tables.sell("2020-01-01", (1, "1.10"), (2, "2.20"))
+    run(ROLL_BACK_TABLE, table="trusted.sales", version=old)
+    (record,) = instance.fetch_materializations(SALES, limit=1).records
+    rows, size = told(record.asset_materialization.metadata, ROW_COUNT, SIZE)
+    assert (rows, size > 0) == (1, True)
 
 
 def test_a_day_that_the_version_does_not_have_is_told_to_be_missing(tables, run, instance):

@@ -7,7 +7,11 @@ import pytest
 from pyspark.sql import DataFrame
 
 from storepipe_dagster.captures import Capture
-from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager, CurrentCaptures
+from storepipe_dagster.io_managers.capture_files import (
+    AllCaptures,
+    CaptureFilesIOManager,
+    CurrentCaptures,
+)
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster_tests.io_managers.small_graph import (
@@ -69,6 +73,18 @@ def read_products(resources):
     @dg.asset(ins={"captures": dg.AssetIn(["raw", "products"])})
     def reader(captures: CurrentCaptures) -> None:
         read.extend((one.day, one.records) for one in captures)
+
+    materialize([products_of(None), reader], resources, select="reader")
+    return read
+
+
+def read_all_products(resources):
+    """The records of all captures."""
+    read = []
+
+    @dg.asset(ins={"captures": dg.AssetIn(["raw", "products"])})
+    def reader(captures: AllCaptures) -> None:
+        read.extend(one.records for one in captures)
 
     materialize([products_of(None), reader], resources, select="reader")
     return read
@@ -186,6 +202,19 @@ def test_the_history_is_every_capture_at_its_microsecond_without_the_rejected(re
     ]
 
 
+def test_all_captures_come_with_the_newest_first_without_the_rejected_and_the_refused(resources):
+    refused = capture(LATER + timedelta(days=1), [(None, '{"id": 3}')])
+    refused.refused = True
+    for made in (
+        capture(NOON, [(None, '{"id": 1}')], [(None, "{}", "id")]),
+        capture(LATER, [(None, '{"id": 2}')]),
+        refused,
+    ):
+        materialize([products_of(made)], resources)
+
+    assert read_all_products(resources) == [[{"id": 2}], [{"id": 1}]]
+
+
 def test_one_day_is_written_and_read(resources, listing):
     materialize([carts_of(capture(NOON, [(DAY_2, '{"id": 1}')]))], resources, DAY_2)
 
@@ -260,7 +289,7 @@ def test_days_that_were_not_captured_are_named(resources):
         read_carts(resources, DAY_1, DAY_3)
 
 
-@pytest.mark.parametrize("read", [read_products, read_history])
+@pytest.mark.parametrize("read", [read_products, read_all_products, read_history])
 def test_a_table_that_was_not_captured_is_named(resources, read):
     with pytest.raises(MissingUpstreamError, match=r"^raw/products has nothing in the lake\. "):
         read(resources)

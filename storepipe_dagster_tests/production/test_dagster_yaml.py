@@ -186,11 +186,17 @@ def test_the_daemon_watches_runs_and_forgets_old_looks(home):
         "FAILURE": 30,
     }
     assert (queue.max_concurrent_runs, queue.max_user_code_failure_retries) == (4, 20)
+    assert queue.tag_concurrency_limits == [{"key": "dagster/backfill", "limit": 1}]
 
 
 def test_tables_and_retries_are_as_on_the_laptop():
     ours, theirs = yaml.safe_load(FILE.read_text()), yaml.safe_load(CONFIGURATION)
 
     assert ours["concurrency"]["pools"] == theirs["concurrency"]["pools"]
+    assert ours["run_retries"] == {
+        "enabled": True,
+        "max_retries": 2,
+        "retry_on_asset_or_op_failure": False,
+    }
     for section in ("run_retries", "run_monitoring", "telemetry"):
         assert ours[section] == theirs[section]

@@ -1,6 +1,8 @@
 """A small graph whose steps can be made to fail, and the standing list of its real runs."""
 
 import dagster as dg
+from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -104,6 +106,20 @@ class Book:
     def waiting(self, first, last=None):
         """A run that was made and not begun."""
         return self.instance.create_run_for_job(JOB, tags=tags_of(first, last))
+
+    def of_the_daemon(self, first, **tags):
+        """A run that the daemon started, and would start again."""
+        code = RegisteredCodeLocationOrigin("code")
+        origin = RemoteRepositoryOrigin(code, "repository").get_job_origin(JOB.name)
+        run = self.waiting(first).with_job_origin(origin)
+        self.instance.delete_run(run.run_id)
+        return self.instance.add_run(run.with_tags({**run.tags, **tags}))
+
+    def backfill(self, status):
+        """A backfill in some state; gives its id."""
+        backfill = PartitionBackfill("week", status, False, {}, 0.0)
+        self.instance.add_backfill(backfill)
+        return backfill.backfill_id
 
     def standing(self):
         return Standing(self.instance, DEFS.resolve_asset_graph())

@@ -1,6 +1,13 @@
 """Tests of `storepipe_dagster.standing.runs`: what a run left undone, and why."""
 
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.storage.tags import BACKFILL_ID_TAG
+
+from storepipe_dagster.standing.troubles import State
 from storepipe_dagster_tests.standing.small_graph import ALL, AWAY, REFUSED, sales
+
+GONE = "The process of this run ended before the run did."
 
 
 def test_a_failed_step_is_told_and_named_by_what_it_kept_from_its_turn(book):
@@ -83,12 +90,39 @@ def test_a_day_of_a_run_that_goes_on_is_in_progress_but_not_what_it_has_made(boo
 def test_a_run_whose_process_ended_is_a_passing_failure(book):
     book.run(1, 10)
     run = book.waiting(4)
-    book.instance.report_run_failed(run, "The process of this run ended before the run did.")
+    book.instance.report_run_failed(run, GONE)
 
-    assert {line[2:] for line in book.told()} == {
-        ("failed", "passing", "The process of this run ended before the run did.")
-    }
+    assert {line[2:] for line in book.told()} == {("failed", "passing", GONE)}
     assert len(book.told()) == 4
+
+
+def states(book):
+    return {(line.state, line.reason) for line in book.list()}
+
+
+def test_a_run_that_the_daemon_starts_again_is_in_progress(book):
+    book.run(1, 10)
+    run = book.of_the_daemon(4)
+    book.instance.report_run_failed(run, GONE)
+
+    assert states(book) == {(State.IN_PROGRESS, "The run starts again.")}
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (BulkActionStatus.REQUESTED, State.IN_PROGRESS),
+        (BulkActionStatus.CANCELED, State.FAILED),
+        (None, State.FAILED),
+    ],
+)
+def test_a_run_of_a_backfill_starts_again_only_while_that_goes_on(book, status, state):
+    book.run(1, 10)
+    backfill = book.backfill(status) if status else "deleted"
+    run = book.of_the_daemon(4, **{BACKFILL_ID_TAG: backfill})
+    book.instance.report_run_failed(run, GONE)
+
+    assert {line.state for line in book.list()} == {state}
 
 
 def test_a_cancelled_run_leaves_missing_what_was_never_made_and_nothing_else(book):

@@ -69,6 +69,29 @@ def test_a_cancelled_run_does_not_hide_an_earlier_failure(book):
     ]
 
 
+def test_a_run_that_waits_or_was_cancelled_in_the_queue_hides_no_check_that_failed_since(book):
+    book.run(1, 10)
+    waiting = []
+    book.run(4, sales=lambda: waiting.append(book.waiting(4)), check=True)
+    why = "every_line_is_sold_once failed. 2 rows break the rule."
+    failed = ("trusted/sales", "04-04", "failed", "permanent", why)
+
+    assert failed in book.told()
+    assert book.standing().unfit_days(sales.key) == {"2020-01-04"}
+    book.instance.report_run_canceled(*waiting)
+    assert failed in book.told()
+    assert book.standing().unfit_days(sales.key) == {"2020-01-04"}
+
+
+def test_rows_that_broke_a_rule_are_unfit_until_they_are_made_again_and_not_only_asked_for(book):
+    book.run(1, 10)
+    book.run(4, check=True)
+    book.waiting(4)
+
+    assert ("trusted/sales", "04-04", "in progress") in [line[:3] for line in book.told()]
+    assert book.standing().unfit_days(sales.key) == {"2020-01-04"}
+
+
 def test_of_an_instance_without_runs_everything_is_missing(book):
     assert [line[:3] for line in book.told()] == [
         ("raw/carts", "01-10", "missing"),

@@ -8,7 +8,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from storepipe_dagster.asset_metadata import OWNERS, ROW_COUNT, columns_of, lineage_in, tags_of
-from storepipe_dagster.io_managers.capture_files import CurrentCaptures
+from storepipe_dagster.io_managers.capture_files import AllCaptures, CurrentCaptures
 from storepipe_dagster.layers.mysql import schemas
 from storepipe_dagster.layers.mysql.checks import compared, every_captured_record_is_loaded
 from storepipe_dagster.layers.mysql.transforms import Row, cart_rows, product_rows, user_rows
@@ -32,7 +32,7 @@ LINEAGES = {key: lineage_in(columns_of(table)) for key, table in CART_TABLES.ite
     metadata=columns_of(schemas.PRODUCTS),
     check_specs=[every_captured_record_is_loaded(PRODUCTS)],
 )
-def mysql_products(captures: CurrentCaptures, database: Database) -> dg.MaterializeResult:
+def mysql_products(captures: AllCaptures, database: Database) -> dg.MaterializeResult:
     """Every product ever captured, as last captured; a delisted one stays."""
     return _upserted(captures, product_rows, database, schemas.PRODUCTS)
 
@@ -48,7 +48,7 @@ def mysql_products(captures: CurrentCaptures, database: Database) -> dg.Material
     metadata=columns_of(schemas.USERS),
     check_specs=[every_captured_record_is_loaded(USERS)],
 )
-def mysql_users(captures: CurrentCaptures, database: Database) -> dg.MaterializeResult:
+def mysql_users(captures: AllCaptures, database: Database) -> dg.MaterializeResult:
     """Every user ever captured, as last captured. Personal data stops here and in the extract."""
     return _upserted(captures, user_rows, database, schemas.USERS)
 
@@ -100,19 +100,20 @@ def mysql_carts(
 
 
 def _upserted(
-    captures: CurrentCaptures,
+    captures: AllCaptures,
     rows_of: Callable[[Iterable[Any]], list[Row]],
     database: Database,
     table: sa.Table,
 ) -> dg.MaterializeResult:
-    rows = [row for capture in captures for row in rows_of(capture.records)]
-    captured = {row[0] for row in rows}
-    in_table = database.upsert(table, rows)
-    check = compared(["mysql", table.name], captured=len(captured), loaded=in_table, at_least=True)
+    newest: dict[int, Any] = {}  # what the store has taken off its list is in older captures only
+    for capture in captures:
+        newest = {record["id"]: record for record in capture.records} | newest
+    in_table = database.upsert(table, rows_of(newest.values()))
+    check = compared(["mysql", table.name], captured=len(newest), loaded=in_table, at_least=True)
     return dg.MaterializeResult(
         metadata={
             ROW_COUNT: in_table,
-            "captured": len(captured),
+            "captured": len(newest),
             **lineage_in(columns_of(table)),
         },
         check_results=[check],

@@ -17,6 +17,7 @@ from storepipe_dagster.layers.raw.checks import (
 from storepipe_dagster.layers.raw.schemas import Cart, Product, User
 from storepipe_dagster.layers.raw.transforms import carts_by_day, snapshot
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
+from storepipe_dagster.patience import patience
 from storepipe_dagster.resources.store_api import StoreApi
 
 CAPTURE = dg.PythonObjectDagsterType(Capture)
@@ -47,9 +48,12 @@ class CaptureConfig(dg.Config):
         needed_fields_are_there(["raw", "products"]),
     ],
 )
-def raw_products(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeResult:
+def raw_products(
+    context: dg.AssetExecutionContext, config: CaptureConfig, store_api: StoreApi
+) -> dg.MaterializeResult:
     """All products as the API gives them, one file per capture; no capture is ever overwritten."""
-    return _captured(snapshot(store_api.products(), Product), config)
+    with patience(context):
+        return _captured(snapshot(store_api.products(), Product), config)
 
 
 @dg.asset(
@@ -66,9 +70,12 @@ def raw_products(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeRe
         needed_fields_are_there(["raw", "users"]),
     ],
 )
-def raw_users(config: CaptureConfig, store_api: StoreApi) -> dg.MaterializeResult:
+def raw_users(
+    context: dg.AssetExecutionContext, config: CaptureConfig, store_api: StoreApi
+) -> dg.MaterializeResult:
     """All users as the API gives them, without passwords, one file per capture."""
-    return _captured(snapshot(store_api.users(), User), config)
+    with patience(context):
+        return _captured(snapshot(store_api.users(), User), config)
 
 
 @dg.asset(
@@ -92,7 +99,8 @@ def raw_carts(
 ) -> dg.MaterializeResult:
     """The carts of each day as the API gives them, one file per capture; one call for all days."""
     days = [date.fromisoformat(day) for day in context.partition_keys]
-    records = store_api.carts(min(days), max(days))
+    with patience(context):
+        records = store_api.carts(min(days), max(days))
     return _captured(carts_by_day(records, context.partition_keys), config)
 
 
@@ -104,6 +112,8 @@ def _captured(capture: Capture, config: CaptureConfig) -> dg.MaterializeResult:
     }
     if capture.unknown_fields:
         metadata["unknown_fields"] = dg.MetadataValue.json(sorted(capture.unknown_fields))
+    if capture.missing_fields:
+        metadata["missing_fields"] = dg.MetadataValue.json(sorted(capture.missing_fields))
     return dg.MaterializeResult(
         value=capture,
         metadata=metadata,

@@ -50,6 +50,11 @@ class Record(BaseModel):
                     unknown |= {f"{name}.{inner}" for inner in part.unknown_fields()}
         return unknown
 
+    def missing_fields(self) -> set[str]:
+        """Names, as the API has them, of the contract's fields that are null or not there."""
+        fields = type(self).model_fields
+        return {fields[name].alias or name for name in fields if getattr(self, name) is None}
+
 
 PERSONAL: dict[str, Any] = {"personal_data": True}
 

@@ -25,8 +25,9 @@ CLICK = """
     const found = [...document.querySelectorAll("a, button, [role=tab], [role=button], span, div")]
         .filter(one => one.innerText && one.innerText.trim() === text && one.offsetParent);
     const last = found[found.length - 1];
-    if (last) last.click();
-    Boolean(last)
+    const can = Boolean(last && !last.closest("button:disabled"));
+    if (can) last.click();
+    can
 """
 
 
@@ -129,8 +130,14 @@ class Browser:
             time.sleep(LOOK_SECONDS)
 
     def click(self, text: str) -> None:
-        """Click on what has this text, once it is there."""
+        """Click on what has this text, once it is there and takes clicks."""
         self.holds(f"{{{CLICK % json.dumps(text)}}}")
+
+    def write(self, text: str) -> None:
+        """Replace what stands in the page's editor, once it is there."""
+        editor = "document.querySelector('.CodeMirror')?.CodeMirror"
+        self.holds(f"Boolean({editor})")
+        self.evaluate(f"{editor}.setValue({json.dumps(text)})")
 
     def picture(self, file: Path) -> None:
         """Save what the page looks like."""

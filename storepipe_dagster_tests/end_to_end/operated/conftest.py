@@ -42,19 +42,22 @@ def dagster(days, tick, tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def scheduled(dagster, days, tick):
-    """The schedule is due, the day is late, a run holds up the queue and is cancelled then."""
+    """The schedule is due and its day late; a run holds up it and a backfill, and is cancelled."""
     dagster.start_sensor("late_day")
     due = ("refined/sales_by_day", "the_due_day_is_there")
     missing = dagster.once(lambda: dagster.check(*due))
     ShopWithABadDay.opened.clear()
     held = dagster.materialise(None, "raw/users")
     dagster.run(held, "STARTED")
-    waiting = dagster.materialise(days[0], "trusted/sales")
+    backfill = dagster.backfill([days[0], days[2], days[4]], "trusted/sales")
+    dagster.once(
+        lambda: [run["status"] for run in dagster.runs(backfill=backfill)] == ["QUEUED"] * 3
+    )
     dagster.switch_on_in_time("store_pipeline_daily", "0 2 * * *", tick - timedelta(minutes=5))
     (run,) = dagster.once(lambda: dagster.runs(schedule_name="store_pipeline_daily"))
     dagster.run(run["runId"], "QUEUED")
     dagster.terminate(held)
     ShopWithABadDay.opened.set()
     dagster.run(run["runId"])
-    dagster.run(waiting)
-    return Scheduled(held, waiting, run["runId"], run["tags"], missing)
+    dagster.backfilled(backfill)
+    return Scheduled(held, backfill, run["runId"], run["tags"], missing)

@@ -252,7 +252,7 @@ class Dagster:
         found = self.ask(
             """query ($of: RunsFilter!) { runsOrError(filter: $of) {
                 ... on Runs { results {
-                    runId status startTime tags { key value }
+                    runId parentRunId status startTime tags { key value }
                     assetMaterializations { partition assetKey { path } }
                 } }
                 ... on Error { message }
@@ -354,7 +354,7 @@ class Scheduled:
     """What the daemon did when the schedule was due while a run held up the queue."""
 
     held: str
-    waiting: str
+    backfill: str
     run: str
     tags_in_queue: Mapping[str, str]
     missing: tuple[bool, str]

@@ -73,7 +73,8 @@ def test_of_a_backfill_only_the_failed_day_is_made_again(dagster, days, touched)
     again = dagster.backfill_again(backfill)
 
     assert ended == "COMPLETED_FAILED"
-    assert {run["status"]: made([run]) for run in dagster.runs(backfill=backfill)} == {
+    runs = {run["status"]: run for run in dagster.runs(backfill=backfill)}
+    assert {status: made([run]) for status, run in runs.items()} == {
         "FAILURE": [],
         "SUCCESS": [(SALES, good)],
     }
@@ -81,6 +82,8 @@ def test_of_a_backfill_only_the_failed_day_is_made_again(dagster, days, touched)
     assert counted == {"numMaterialized": 5, "numFailed": 1}  # a day is either, though rows stay
     assert dagster.backfilled(again) == "COMPLETED_SUCCESS"
     assert made(dagster.runs(backfill=again)) == [(SALES, bad)]
+    tried_again = [run["parentRunId"] for run in dagster.runs()]
+    assert runs["FAILURE"]["runId"] not in tried_again  # by the daemon
     assert dagster.days(SALES) == {"numMaterialized": 6, "numFailed": 0}
     assert dagster.home.tables() == tables
 

@@ -1,11 +1,17 @@
 """What a person sees who opens Dagster in a browser; pictures of it stay in `.artifacts`."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from storepipe_dagster_tests.end_to_end.operated.browser import Browser, Chromium
-from storepipe_dagster_tests.end_to_end.operated.dagster_services import DEFINITIONS, NOT_LISTED
+from storepipe_dagster_tests.end_to_end.operated.dagster_services import (
+    DEFINITIONS,
+    NOT_LISTED,
+    made,
+)
+from storepipe_dagster_tests.end_to_end.operated.test_backfills import SALES
 
 PICTURES = Path(__file__).parents[3] / ".artifacts" / "screenshots"
 
@@ -21,6 +27,11 @@ def browser(page, request):
     """The page, of which a picture is kept as it is at the end of the test."""
     yield page
     page.picture(PICTURES / f"{request.node.name.removeprefix('test_')}.png")
+
+
+def history(dagster, table):
+    """The versions of a table, the newest first."""
+    return json.loads(dagster.home.command("history", table, "--format", "json").stdout)
 
 
 @pytest.fixture
@@ -99,6 +110,16 @@ def test_a_check_that_failed_tells_what_it_found(dagster, days, numbers, browser
     browser.sees(f'"rejected": "{numbers["rejected"]}"', f'"sale_date": "{days[-1]}"')
 
 
+def test_a_check_tells_its_history(dagster, days, scheduled, browser):
+    address = "/assets/refined/sales_by_day?view=checks&checkDetail=the_due_day_is_there"
+    browser.open(f"{dagster.url}{address}")
+    browser.click("Execution history")
+
+    seen = browser.sees("Passed", "Failed")
+    came, missing = seen.index(f"{days[-1]} has"), seen.index(scheduled.missing[1])
+    assert came < missing  # the newest first
+
+
 def test_a_day_tells_its_run_and_shows_its_rows(dagster, days, scheduled, browser):
     address = f"/assets/trusted/sales?view=partitions&partition={days[-1]}"
     browser.open(f"{dagster.url}{address}")
@@ -162,3 +183,34 @@ def test_why_revenue_is_low_is_found_by_clicking(dagster, days, numbers, browser
         f"dagster/row_count {numbers['rejected']}",
         str(NOT_LISTED),
     )
+
+
+def test_a_day_is_made_again_by_clicking(dagster, days, browser):
+    earlier = {run["runId"] for run in dagster.runs()}
+    browser.open(f"{dagster.url}/assets/trusted/sales")
+    browser.click("Materialize…")
+    browser.sees("Launch runs to materialize trusted / sales", "Backfills all partitions in a")
+    browser.click("Latest")
+    browser.sees("1 partition")
+    browser.click("Launch 1 run")
+
+    (run,) = dagster.once(lambda: [r for r in dagster.runs() if r["runId"] not in earlier])
+    assert (run["tags"]["dagster/partition"], run["tags"]["dagster/from_ui"]) == (days[-1], "true")
+    assert dagster.run(run["runId"]) == "SUCCESS"
+    assert made([r for r in dagster.runs() if r["runId"] not in earlier]) == [(SALES, days[-1])]
+
+
+def test_a_table_is_rolled_back_from_the_launchpad(dagster, browser):
+    table = "trusted.product_prices"  # which no sensor makes again meanwhile
+    newest, before, *_ = history(dagster, table)
+    browser.open(f"{dagster.url}/locations/{DEFINITIONS}/jobs/roll_back_table/playground")
+    browser.sees("table: ''", "version: null", "time: null", "Launch Run")
+    config = {"table": table, "version": before["version"]}
+    browser.write(json.dumps({"ops": {"roll_back_table": {"config": config}}}))
+    browser.click("Launch Run")
+
+    done = dagster.once(lambda: (v := history(dagster, table)[0]) != newest and v)
+    assert done["operation"] == "RESTORE"
+    assert dagster.run(done["run_id"]) == "SUCCESS"
+    browser.open(f"{dagster.url}/runs/{done['run_id']}")
+    browser.sees(f"{table} is as it was at version {before['version']}.")

@@ -45,6 +45,13 @@ def test_a_record_that_breaks_its_contract_is_rejected_with_its_reason():
     assert rejected(capture) == {None: [(bad, "category: Field required")]}
 
 
+def test_fields_of_the_contract_that_no_record_has_are_missing():
+    described = '{"id": 3, "title": "Scarf", "category": "clothing", "description": "warm"}'
+    assert snapshot([HAT, CAP], Product).missing_fields == {"description", "image", "rating"}
+    assert snapshot([HAT, described], Product).missing_fields == {"image", "rating"}
+    assert snapshot([], Product).missing_fields is None
+
+
 def test_a_record_that_comes_again_is_kept_as_it_came():
     capture = snapshot([HAT, HAT], Product)
     assert accepted(capture) == {None: [HAT, HAT]}

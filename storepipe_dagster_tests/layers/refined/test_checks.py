@@ -96,12 +96,13 @@ GOOD = {
 
 @pytest.fixture
 def judged(tmp_path):
-    """The results on good tables, but for those that are given."""
+    """The results on good tables, but for those that are given; made are the days with rows."""
 
-    def results(*days, only=None, **tables):
+    def results(*days, only=None, made=(), **tables):
         for name, rows in (GOOD | tables).items():
             write_delta(tmp_path, *TABLES[name], *rows)
-        return judge(tmp_path, refined_checks, *(days or (DAY_1, DAY_2)), only=only)
+        made = {*made, *(row[0] for row in (GOOD | tables)["days"])}
+        return judge(tmp_path, refined_checks, *(days or (DAY_1, DAY_2)), only=only, made=made)
 
     return results
 
@@ -162,6 +163,20 @@ def test_a_day_of_less_than_half_of_the_week_before_is_a_warning_that_says_so(ju
     assert results[FAR_BELOW].description == (
         "2024-01-08: revenue 4.99, 50 % below that of Monday 2024-01-01"
     )
+
+
+WEEK_BEFORE = {"days": [("2024-01-01", 30, 1, 1, 1, "10.00", "10.00")]}
+
+
+@pytest.mark.parametrize("made", [["2024-01-08"], []])
+def test_a_day_without_any_sales_is_far_below_if_it_was_made(judged, made):
+    found = judged("2024-01-08", made=made, **WEEK_BEFORE)[FAR_BELOW]
+
+    assert found.passed == (not made)
+    if made:
+        assert found.description == (
+            "2024-01-08: revenue 0.00, 100 % below that of Monday 2024-01-01"
+        )
 
 
 def test_yesterday_s_warning_does_not_go_with_a_run_of_another_day(judged):
