@@ -16,8 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dagster_pyspark import LazyPySparkResource
 from deltalake.exceptions import CommitFailedError
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, DataFrameWriter
 from pyspark.sql import types as T
 
 from storepipe_dagster import figures
@@ -30,6 +29,12 @@ from storepipe_dagster.asset_metadata import (
     preview,
 )
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.io_managers.delta_days import (
+    DAYS_AT_FIRST,
+    condition,
+    held_to,
+    replace_in_parts,
+)
 from storepipe_dagster.io_managers.lake import (
     Lake,
     MissingUpstreamError,
@@ -37,6 +42,7 @@ from storepipe_dagster.io_managers.lake import (
     partition_column,
     persistent,
 )
+from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster.small_charts import CHART, POINTS, columns_drawn, draw, title
 
 PREVIEW_ROWS = 5
@@ -65,9 +71,6 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         schema = _checked(context.asset_key, obj.schema, contract)
         column = partition_column(context)
         days = list(context.asset_partition_keys) if column else []
-        if column:
-            # Each day by one task: one file, whatever the plan before was spread by.
-            obj = obj.withColumn(column, _guarded(column, days)).repartition(column)
         table = deltalake.DeltaTable.create(
             path,
             schema=deltalake.Schema.from_json(schema.json()),
@@ -76,6 +79,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             storage_options=options,
         )
         differing = _differing(table, schema)
+        place = self.lake.spark_path(path)
         if differing:
             _expect_all_days(context.asset_key, table, column, days, differing)
             context.log.warning(
@@ -83,15 +87,18 @@ class DeltaIOManager(dg.ConfigurableIOManager):
                 context.asset_key.to_user_string(),
                 ", ".join(differing),
             )
-            obj = obj.sparkSession.createDataFrame([], schema).union(obj)  # all columns nullable
-        writer = obj.write.format("delta").mode("overwrite")
-        if differing:
-            writer = writer.option("overwriteSchema", "true").partitionBy(*filter(None, [column]))
-        elif column:
-            writer = writer.option("replaceWhere", _condition(column, days))
-        writer.save(self.lake.spark_path(path))
-        if not column:
+            rows = held_to(days, obj, column) if column else obj
+            nullable = obj.sparkSession.createDataFrame([], schema).union(rows)
+            writer = _overwriting(nullable).option("overwriteSchema", "true")
+            writer.partitionBy(*filter(None, [column])).save(place)
+        elif not column:
+            _overwriting(obj).save(place)
             _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
+        elif len(days) > DAYS_AT_FIRST and isinstance(self.pyspark, InProcessSpark):
+            replace_in_parts(self.lake, path, table, obj, column, days)
+        else:
+            writer = _overwriting(held_to(days, obj, column))
+            writer.option("replaceWhere", condition(column, days)).save(place)
         self._describe(context, path, contract, column, days)
 
     @explained
@@ -112,7 +119,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         if context.dagster_type.typing_type is pa.Table:
             return kept.to_pyarrow_table()
         table = self.pyspark.spark_session.read.format("delta").load(self.lake.spark_path(path))
-        return table.where(_condition(column, days)) if column and days else table
+        return table.where(condition(column, days)) if column and days else table
 
     def _describe(
         self,
@@ -131,18 +138,20 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         common: dict[str, Any] = {
             "delta_version": table.version(),
             "path": dg.MetadataValue.path(path),
-            **lineage_in(context.definition_metadata),
         }
+        lineage = lineage_in(context.definition_metadata)
         chart = context.definition_metadata.get(CHART)
         if not column:
             shown = _preview(table, contract) | _drawn(table, chart)
-            context.add_output_metadata(common | _sizes(files) | shown)
+            context.add_output_metadata(common | lineage | _sizes(files) | shown)
             return
         by_day = _split_by_day(files, column)
         with_rows = [day for day in days if day in by_day]
         numbers = _figures(table, column, days, context.definition_metadata.get(figures.FIGURES))
         for day in days:
             metadata = common | numbers.get(day, {}) | _sizes(by_day.get(day, files.slice(0, 0)))
+            if day == days[-1]:  # it is looked for in the newest, and longer than all else
+                metadata |= lineage
             if with_rows and day == with_rows[-1]:
                 metadata |= _preview(table, contract, [(column, "=", day)])
                 before = [earlier for earlier in sorted(by_day) if earlier <= day]
@@ -227,6 +236,10 @@ def _expect_contract(context: dg.InputContext, table: deltalake.DeltaTable) -> N
         )
 
 
+def _overwriting(rows: DataFrame) -> DataFrameWriter:
+    return rows.write.format("delta").mode("overwrite")
+
+
 def _refuse_two_at_once(table: deltalake.DeltaTable) -> None:
     """Notice that another run has written the same table, empty until then, at the same time.
 
@@ -237,21 +250,6 @@ def _refuse_two_at_once(table: deltalake.DeltaTable) -> None:
     written = table.history(1)[0].get("operationMetrics", {}).get("numOutputRows", rows)
     if rows != int(written):
         raise CommitFailedError(f"Concurrent writes: {table.table_uri} has {rows}, not {written}.")
-
-
-def _condition(column: str, days: Sequence[str]) -> str:
-    return f"{column} >= '{min(days)}' AND {column} <= '{max(days)}'"
-
-
-def _guarded(column: str, days: Sequence[str]) -> Column:
-    """The date column, failing the write at a row outside of the days it may replace."""
-    value = F.col(column)
-    inside = value.between(F.lit(min(days)).cast("date"), F.lit(max(days)).cast("date"))
-    outside = F.concat(
-        F.lit(f"A row is outside of the days asked for, {min(days)} to {max(days)}: {column} = "),
-        F.coalesce(value.cast("string"), F.lit("null")),
-    )
-    return F.when(inside, value).otherwise(F.raise_error(outside).cast("date"))
 
 
 def _split_by_day(files: pa.Table, column: str) -> dict[str, pa.Table]:

@@ -36,6 +36,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         days: Sequence[str | None] = context.asset_partition_keys if column else [None]
         batches = _batches_by_day(obj, column, set(days))
         current = next(batches, None)
+        lineage = lineage_in(context.definition_metadata)
         for day in sorted(days, key=str):
             rows = 0
             path = self.lake.day_path(context.asset_key, column, day, PARQUET_FILE)
@@ -52,7 +53,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
                     SIZE: size,
                     "files": 1,
                     "path": dg.MetadataValue.path(path),
-                    **lineage_in(context.definition_metadata),
+                    **(lineage if day == max(days, key=str) else {}),
                 },
                 asset_key=context.asset_key,
                 partition_key=day,

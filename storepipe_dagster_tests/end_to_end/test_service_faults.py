@@ -9,7 +9,7 @@ import pytest
 
 from storepipe_dagster.layers.mysql.schemas import CART_ITEMS
 from storepipe_dagster.store.process import store_process
-from storepipe_dagster_tests.end_to_end.commands import Home
+from storepipe_dagster_tests.end_to_end.commands import SECONDS, Home
 from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
 from storepipe_dagster_tests.servers.proxy import Proxy
 
@@ -67,12 +67,19 @@ def home(server, variables, big_day, tmp_path):
 
 
 def kill_at(server, statement, *, for_seconds):
-    """In the background: kill the server in the middle of a statement, then start it again."""
+    """In the background: kill the server in the middle of a statement, then start it again.
+
+    Without such a statement it is not killed.
+    """
 
     def kill():
         query = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE %s"
-        while server.execute(query, [f"{statement}%"]) == ((0,),):
-            time.sleep(0.002)
+        deadline = time.monotonic() + SECONDS
+        with server.asking() as ask:
+            while ask(query, [f"{statement}%"]) == ((0,),):
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.002)
         server.kill()
         if for_seconds is not None:
             time.sleep(for_seconds)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,9 +111,19 @@ class MariaDb(Server):
 
     def execute(self, sql: str, values: Sequence[object] | None = None) -> tuple[tuple, ...]:
         """Run one statement as the administrator; gives its rows."""
+        with self.asking() as ask:
+            return ask(sql, values)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[Callable[..., tuple[tuple, ...]]]:
+        """What `execute` does, on one connection."""
         with self._administrator() as connection, connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            return cursor.fetchall()
+
+            def ask(sql: str, values: Sequence[object] | None = None) -> tuple[tuple, ...]:
+                cursor.execute(sql, values)
+                return cursor.fetchall()
+
+            yield ask
 
     def create_database(
         self,

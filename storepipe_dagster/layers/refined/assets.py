@@ -179,7 +179,8 @@ def store_report(
         customer_cohorts,
         product_affinity,
     )
+    drawn = page.charts(tables)
     context.add_output_metadata(
-        {name: picture(page.chart_svg(chart)) for name, chart in page.charts(tables).items()}
+        {name: picture(page.chart_svg(chart)) for name, chart in drawn.items()}
     )
-    return page.store_report(tables)
+    return page.store_report(tables, drawn)

@@ -2,12 +2,11 @@
 
 Here: the headline figures, the order of the sections and the rendering of `page.html`. How a chart
 looks is in `charts.py`, which is imported when the first chart is drawn: Altair takes longer to
-import than a page to render. Pure: equal tables give equal bytes, and nothing is read but the
-packaged template.
+import than a page to render. Equal tables give equal bytes; nothing is read but the packaged
+template, and the script of ``runtime.py``.
 """
 
-import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -17,18 +16,22 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from storepipe_dagster.layers.refined.report import customers, goods, over_time, words
+from storepipe_dagster.layers.refined.report.runtime import runtime
 from storepipe_dagster.layers.refined.report.tables import RefinedTables, Row, Section
 
 if TYPE_CHECKING:
     from storepipe_dagster.layers.refined.report.charts import Chart
 
 
-def store_report(tables: RefinedTables) -> str:
-    """Render the page as HTML; without sales, a page that says so and how to get them."""
+def store_report(tables: RefinedTables, drawn: "Mapping[str, Chart] | None" = None) -> str:
+    """Render the page as HTML; without sales, a page that says so and how to get them.
+
+    ``drawn`` are the ``charts`` of the same tables, from who has them already.
+    """
     from storepipe_dagster.layers.refined.report import charts as drawing  # noqa: PLC0415 - see the module's docstring
 
     sections = _sections(tables)
-    drawn = _charts_of(sections)
+    drawn = _charts_of(sections) if drawn is None else drawn
     specs = {name: drawing.page_spec(chart) for name, chart in drawn.items()}
     themes = {"light": drawing.theme(drawing.LIGHT), "dark": drawing.theme(drawing.DARK)}
     return _template().render(
@@ -39,7 +42,7 @@ def store_report(tables: RefinedTables) -> str:
         sections=sections,
         specs={"charts": specs, "themes": themes} if specs else None,
         max_widths={name: spec.get("usermeta", {}).get("maxWidth") for name, spec in specs.items()},
-        runtime=_runtime() if specs else "",
+        runtime=_inline_script() if specs else "",
     )
 
 
@@ -125,14 +128,9 @@ def _figures(tables: RefinedTables) -> list[Row]:
     ]
 
 
-@functools.cache
-def _runtime() -> Markup:
-    """Bundle Vega, Vega-Lite and vega-embed, which takes a second, once per process."""
-    import vl_convert  # noqa: PLC0415 - see the module's docstring
-
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+def _inline_script() -> Markup:
     # The one text that is not escaped: no data. No "</script" stands in it today.
-    return Markup(bundle.replace("</script", "<\\/script"))  # noqa: S704
+    return Markup(runtime().replace("</script", "<\\/script"))  # noqa: S704
 
 
 def _template() -> jinja2.Template:

@@ -1,0 +1,242 @@
+"""Tests of `storepipe_dagster.io_managers.delta_days`: ranges that are written in parts.
+
+What holds for every write of days is tested in `test_delta`.
+"""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import deltalake
+import pytest
+from pyspark.errors import PySparkException
+
+from storepipe_dagster.io_managers import delta, delta_days
+from storepipe_dagster.io_managers.delta import DeltaIOManager
+from storepipe_dagster.resources.spark import InProcessSpark
+from storepipe_dagster_tests.io_managers.small_graph import (
+    DAY_1,
+    DAY_2,
+    DAY_3,
+    kill_in_mid_write,
+    materialize,
+    metadata_by_day,
+    stop_here,
+)
+from storepipe_dagster_tests.io_managers.test_delta import (
+    carts_df,
+    carts_in,
+    delta_table,  # noqa: F401
+    files_of,
+    half_of_it,
+    read_sales,
+    sales_from,
+    sales_of,
+    table,  # noqa: F401
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+
+def write_in_parts(patch):
+    """One day first, then as many as have two rows."""
+    for module in (delta, delta_days):
+        patch.setattr(module, "DAYS_AT_FIRST", 1)
+    patch.setattr(delta_days, "ROWS_AT_ONCE", 2)
+
+
+@pytest.fixture(autouse=True)
+def parts(monkeypatch):
+    """The conditions of the parts that were written."""
+    write_in_parts(monkeypatch)
+    is_in_part, seen = delta_days._is_in_part, []
+
+    def remember(*arguments):
+        seen.append(is_in_part(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(delta_days, "_is_in_part", remember)
+    return seen
+
+
+def test_a_range_is_written_in_parts_and_replaced_in_one_commit(resources, table, ask, parts):  # noqa: F811
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    before = table()
+
+    result = materialize(
+        [sales_of((DAY_1, 7), (DAY_1, 8), (DAY_2, 2), (DAY_3, 3))], resources, DAY_1, DAY_3
+    )
+
+    assert len(parts) == 3
+    assert table().version() == before.version() + 1
+    assert read_sales(resources) == [(DAY_1, 7), (DAY_1, 8), (DAY_2, 2), (DAY_3, 3)]
+    assert read_sales(resources, DAY_2) == [(DAY_2, 2)]
+    assert sorted(ask("SELECT cart_id FROM trusted.sales")) == [(2,), (3,), (7,), (8,)]
+    assert ask(f"SELECT cart_id FROM trusted.sales WHERE sale_date = '{DAY_3}'") == [(3,)]
+    days = metadata_by_day(result, "trusted/sales")
+    assert [days[day]["dagster/row_count"] for day in (DAY_1, DAY_2, DAY_3)] == [2, 1, 1]
+    assert [days[day]["files"] for day in (DAY_1, DAY_2, DAY_3)] == [1, 1, 1]
+    assert [days[day]["revenue"] for day in (DAY_1, DAY_2, DAY_3)] == [2.2, 1.1, 1.1]
+
+
+def test_small_days_are_taken_together(resources, table, parts):  # noqa: F811
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2), (DAY_3, 3))], resources, DAY_1, DAY_3)
+
+    assert parts == [
+        f"sale_date IS NULL OR sale_date < '{DAY_2}' OR sale_date > '{DAY_3}'",
+        f"sale_date >= '{DAY_2}' AND sale_date <= '{DAY_3}'",
+    ]
+    assert carts_in(table()) == [1, 2, 3]
+
+
+def test_a_range_without_rows_loses_those_it_had(resources, table):  # noqa: F811
+    materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)
+
+    materialize([sales_of()], resources, DAY_1, DAY_2)
+
+    assert carts_in(table()) == [3]
+
+
+def test_other_days_keep_their_files_and_the_log_its_statistics(resources, table):  # noqa: F811
+    materialize([sales_of((DAY_3, 3))], resources, DAY_3)
+    before = files_of(table(), DAY_3)
+
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+
+    assert files_of(table(), DAY_3) == before
+    added = table().get_add_actions(flatten=True).to_struct_array().to_pylist()
+    assert sorted((file["num_records"], file["min.cart_id"]) for file in added) == [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+    ]
+
+
+def test_nothing_is_left_of_the_parts_but_their_files(resources, table, listing):  # noqa: F811
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+
+    logs = [file for file in listing() if "/parts-" in file and "_delta_log" in file]
+    assert logs == []
+    assert len([file for file in listing() if file.endswith(".parquet")]) == 2
+
+
+@pytest.mark.parametrize("day", ["2023-12-31", DAY_3, None], ids=["before", "after", "no day"])
+def test_rows_of_a_day_not_asked_for_are_refused_and_nothing_is_left(
+    resources,
+    table,  # noqa: F811
+    listing,
+    day,
+):
+    materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)
+    before = listing()
+
+    with pytest.raises(
+        PySparkException,
+        match=f"outside of the days asked for, {DAY_1} to {DAY_2}: sale_date = {day or 'null'}",
+    ):
+        materialize([sales_of((DAY_1, 7), (day, 8))], resources, DAY_1, DAY_2)
+
+    assert listing() == before
+    assert carts_in(table()) == [1, 3]
+
+
+def test_a_later_part_that_fails_takes_the_earlier_with_it(resources, table, listing):  # noqa: F811
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+    before = listing()
+
+    def fails_on_the_second_day(spark):
+        rows = carts_df(spark, (DAY_1, 7), (DAY_2, 8))
+        return rows.selectExpr(
+            "sale_date",
+            "IF(cart_id = 8, raise_error('a worker is gone')::bigint, cart_id) AS cart_id",
+            "revenue",
+            "sold_at",
+        )
+
+    with pytest.raises(PySparkException, match="a worker is gone"):
+        materialize([sales_from(fails_on_the_second_day)], resources, DAY_1, DAY_2)
+
+    assert listing() == before
+    assert carts_in(table()) == [1, 2]
+
+
+def write_and_stop(connection, make_lake):
+    write_in_parts(pytest.MonkeyPatch())
+    lake = make_lake()
+    pyspark = InProcessSpark(lake=lake)
+    manager = DeltaIOManager(lake=lake, pyspark=pyspark)
+    asset = sales_from(half_of_it(lambda: stop_here(connection)))
+    materialize([asset], {"delta": manager, "pyspark": pyspark}, DAY_1, DAY_2)
+
+
+def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
+    resources,
+    table,  # noqa: F811
+    make_lake,
+):
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+    version = table().version()
+
+    kill_in_mid_write(write_and_stop, make_lake)
+
+    assert table().version() == version
+    assert read_sales(resources) == [(DAY_1, 1), (DAY_2, 2)]
+    materialize([sales_of((DAY_1, 8), (DAY_2, 9))], resources, DAY_1, DAY_2)
+    assert read_sales(resources) == [(DAY_1, 8), (DAY_2, 9)]
+
+
+def test_vacuum_takes_what_a_killed_write_left_and_nothing_else(resources, table, lake, listing):  # noqa: F811
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+    kept = listing()
+    left = [
+        f"{lake.root}/trusted/sales/parts-killed/{name}"
+        for name in ("sale_date=2024-01-01/part-0.parquet", "_delta_log/00000000000000000000.json")
+    ]
+    for file in left:
+        lake.files.makedirs(file.rpartition("/")[0], exist_ok=True)
+        lake.files.pipe_file(file, b"PAR1")
+
+    table().vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True)
+
+    assert [file for file in left if lake.files.exists(file)] == []
+    assert {file for file in kept if file.endswith(".parquet")} <= set(listing())
+    assert carts_in(table()) == [1, 2]
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["a new table", "a table that is there"])
+def test_of_writers_of_the_same_days_at_one_time_one_is_kept_whole(resources, table, exists):  # noqa: F811
+    if exists:
+        materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)
+    both_are_ready = threading.Barrier(2, timeout=20)
+
+    def write(cart_ids):
+        def rows(spark):
+            both_are_ready.wait()
+            days = zip((DAY_1, DAY_2), cart_ids, strict=True)
+            return carts_df(spark, *days)
+
+        return materialize([sales_from(rows)], resources, DAY_1, DAY_2).success
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(write, [(10, 11), (20, 21)]))
+
+    others = [3] if exists else []
+    assert carts_in(table()) in ([*others, 10, 11], [*others, 20, 21])
+
+
+def test_a_commit_that_another_came_before_replaces_what_that_wrote(resources, table, monkeypatch):  # noqa: F811
+    materialize([sales_of((DAY_3, 3))], resources, DAY_3)
+    write, tries = deltalake.DeltaTable.create_write_transaction, []
+
+    def write_in_competition(self, *arguments, **options):
+        tries.append(1)
+        if len(tries) == 1:
+            materialize([sales_of((DAY_1, 99))], resources, DAY_1)
+        return write(self, *arguments, **options)
+
+    monkeypatch.setattr(deltalake.DeltaTable, "create_write_transaction", write_in_competition)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+
+    materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
+
+    assert len(tries) == 2
+    assert carts_in(table()) == [1, 2, 3]
