@@ -85,6 +85,26 @@ def test_what_the_store_took_off_its_lists_comes_back_from_older_captures(tmp_pa
     assert home.sql("SELECT count(*) AS sold FROM trusted.sales") == [{"sold": 2}]
 
 
+def test_a_table_that_has_rows_is_loaded_from_the_newest_capture_only(tmp_path):
+    home = Home(tmp_path)
+    capture(home, "products", "20200101T120000.000000Z", {**HAT, "title": "Cap"}, CUP)
+    home.run(FIRST, FIRST, "--offline", "--select", 'key:"mysql/products"')
+    broken = home.path / "lake/raw/products/20200101T120000.000000Z.json"
+    broken.write_text("not read again")
+    capture(home, "products", "20200102T120000.000000Z", HAT)
+
+    home.run(
+        FIRST,
+        FIRST,
+        "--offline",
+        "--select",
+        'key:"mysql/products" or key:"raw/relational/products"',
+    )
+
+    titles = home.sql("SELECT product_title FROM raw_relational.products ORDER BY product_id")
+    assert [row["product_title"] for row in titles] == ["Hat", "Cup"]
+
+
 def test_a_day_that_was_never_captured_is_named(changed):
     done = changed.command("run", "--from", "2020-01-03", "--to", "2020-01-04", "--offline")
     assert done.returncode == 1
