@@ -30,9 +30,9 @@ from storepipe_dagster.asset_metadata import (
 )
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.delta_days import (
-    DAYS_AT_FIRST,
     condition,
     held_to,
+    parts_of,
     replace_in_parts,
 )
 from storepipe_dagster.io_managers.lake import (
@@ -94,8 +94,8 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         elif not column:
             _overwriting(obj).save(place)
             _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
-        elif len(days) > DAYS_AT_FIRST and isinstance(self.pyspark, InProcessSpark):
-            replace_in_parts(self.lake, path, table, obj, column, days)
+        elif len(parts := self._parts(context, days)) > 1:
+            replace_in_parts(self.lake, path, table, obj, column, parts)
         else:
             writer = _overwriting(held_to(days, obj, column))
             writer.option("replaceWhere", condition(column, days)).save(place)
@@ -120,6 +120,13 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             return kept.to_pyarrow_table()
         table = self.pyspark.spark_session.read.format("delta").load(self.lake.spark_path(path))
         return table.where(condition(column, days)) if column and days else table
+
+    def _parts(self, context: dg.OutputContext, days: Sequence[str]) -> list[Sequence[str]]:
+        """The days that are computed together; a cluster takes as many as it is asked for."""
+        asset = context.step_context.assets_def
+        if asset is None or not isinstance(self.pyspark, InProcessSpark):
+            return [days]
+        return parts_of(self.lake, asset.keys_by_input_name.values(), days)
 
     def _describe(
         self,

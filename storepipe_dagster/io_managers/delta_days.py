@@ -7,10 +7,12 @@ delta-rs takes over the files of all parts, which stay where they are.
 
 import contextlib
 import json
+import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
+import dagster as dg
 import deltalake
 from deltalake.transaction import AddAction, CommitProperties
 from pyspark.sql import DataFrame
@@ -18,9 +20,8 @@ from pyspark.sql import functions as F
 
 from storepipe_dagster.io_managers.lake import Lake, persistent
 
-DAYS_AT_FIRST = 8
-GROWTH = 8
-ROWS_AT_ONCE = 2_000_000  # some 1.5 GiB of cart lines
+BYTES_AT_ONCE = 48 * 2**20  # as Parquet: some five million cart lines, which take 2 GiB
+DAY_IN_PATH = re.compile(r"=(\d{4}-\d\d-\d\d)/[^/]+$")
 
 
 def condition(column: str, days: Sequence[str]) -> str:
@@ -41,21 +42,43 @@ def held_to(days: Sequence[str], rows: DataFrame, column: str) -> DataFrame:
     return rows.withColumn(column, checked).repartition(column)
 
 
+def parts_of(
+    lake: Lake, upstream: Iterable[dg.AssetKey], days: Sequence[str]
+) -> list[Sequence[str]]:
+    """Days that are computed together: as many as read ``BYTES_AT_ONCE`` of what is upstream."""
+    sizes: Counter[str] = Counter()
+    for key in upstream:
+        for path, file in lake.files.find(lake.path(key), detail=True).items():
+            if found := DAY_IN_PATH.search(path):
+                sizes[found[1]] += file["size"]
+    parts, start, size = [], 0, 0
+    for number, day in enumerate(days):
+        if number > start and size + sizes[day] > BYTES_AT_ONCE:
+            parts.append(days[start:number])
+            start, size = number, 0
+        size += sizes[day]
+    return [*parts, days[start:]]
+
+
 def replace_in_parts(
     lake: Lake,
     path: str,
     table: deltalake.DeltaTable,
     rows: DataFrame,
     column: str,
-    days: Sequence[str],
+    parts: Sequence[Sequence[str]],
 ) -> None:
-    """Replace a closed range of days of the table at ``path``, whoever else writes to it."""
+    """Replace a range of days, of which there are parts, in one commit, whoever else writes."""
     staged = f"{path}/parts-{uuid.uuid4().hex}"
+    days = [day for part in parts for day in part]
     files: list[AddAction] = []
     try:
-        for place, added in _write_parts(lake, staged, rows, column, days):
-            folder = place.removeprefix(f"{path}/")
-            files += [_add_action(folder, file) for file in added]
+        for part in parts:
+            # Held to the days after the condition: what may be an error is tested on all rows.
+            of_part = held_to(days, rows.where(_is_in(part, column, days)), column)
+            place = f"{staged}/{part[0]}"
+            of_part.write.format("delta").partitionBy(column).save(lake.spark_path(place))
+            files += _added_files(lake, place, path)
             lake.files.rm(f"{place}/_delta_log", recursive=True)
         _commit(table, files, column, days)
     except BaseException:
@@ -64,31 +87,33 @@ def replace_in_parts(
         raise
 
 
-def _write_parts(
-    lake: Lake, staged: str, rows: DataFrame, column: str, days: Sequence[str]
-) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Write one part after the other; gives the table of each, and its files as its log has them.
+def _is_in(part: Sequence[str], column: str, days: Sequence[str]) -> str:
+    """The condition of a part; rows of none of the days are in the first, which refuses them."""
+    if part[0] != days[0]:
+        return condition(column, part)
+    later = days[len(part)]
+    return f"{column} IS NULL OR {column} < '{later}' OR {column} > '{days[-1]}'"
 
-    The first part has few days. The next have as many as hold ``ROWS_AT_ONCE``, judged by the
-    largest day so far.
-    """
-    start, count, largest = 0, DAYS_AT_FIRST, 1
-    while start < len(days):
-        # Held to the days after the condition: one on what may be an error is tested on all rows.
-        part = held_to(days, rows.where(_is_in_part(column, days, start, start + count)), column)
-        place = f"{staged}/{days[start]}"
-        part.write.format("delta").partitionBy(column).save(lake.spark_path(place))
-        log = lake.files.cat_file(f"{place}/_delta_log/{0:020}.json").splitlines()
-        files = [entry["add"] for entry in map(json.loads, log) if "add" in entry]
-        yield place, files
-        start += count
-        largest = max([largest, *map(_row_count, files)])
-        count = max(1, min(count * GROWTH, ROWS_AT_ONCE // largest))
+
+def _added_files(lake: Lake, place: str, path: str) -> list[AddAction]:
+    """The files of a new table at ``place``, as the log of the table at ``path`` takes them."""
+    log = lake.files.cat_file(f"{place}/_delta_log/{0:020}.json").splitlines()
+    return [
+        AddAction(
+            path=f"{place.removeprefix(f'{path}/')}/{file['path']}",
+            size=file["size"],
+            partition_values=file["partitionValues"],
+            modification_time=file["modificationTime"],
+            data_change=True,
+            stats=file["stats"],
+        )
+        for file in (entry["add"] for entry in map(json.loads, log) if "add" in entry)
+    ]
 
 
 @persistent
 def _commit(
-    table: deltalake.DeltaTable, files: Iterable[AddAction], column: str, days: Sequence[str]
+    table: deltalake.DeltaTable, files: Sequence[AddAction], column: str, days: Sequence[str]
 ) -> None:
     """Replace the days that the newest version has; where another version came first, again.
 
@@ -102,26 +127,4 @@ def _commit(
         partition_by=[column],
         partition_filters=[(column, ">=", days[0]), (column, "<=", days[-1])],
         commit_properties=CommitProperties(max_commit_retries=0),
-    )
-
-
-def _is_in_part(column: str, days: Sequence[str], start: int, end: int) -> str:
-    """The condition of a part; rows of none of the days are in the first, which refuses them."""
-    if start:
-        return condition(column, days[start:end])
-    return f"{column} IS NULL OR {column} < '{days[end]}' OR {column} > '{days[-1]}'"
-
-
-def _row_count(file: dict[str, Any]) -> int:
-    return int(json.loads(file["stats"])["numRecords"])
-
-
-def _add_action(folder: str, file: dict[str, Any]) -> AddAction:
-    return AddAction(
-        path=f"{folder}/{file['path']}",
-        size=file["size"],
-        partition_values=file["partitionValues"],
-        modification_time=file["modificationTime"],
-        data_change=True,
-        stats=file["stats"],
     )

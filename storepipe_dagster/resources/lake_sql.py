@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
@@ -33,6 +34,7 @@ SCHEMAS = {
     "refined": dg.AssetKey("refined"),
 }
 EXAMPLES = 10
+MEMORY_OF_CHECKS = "1GB"  # what a check groups beyond it goes by way of the disk
 OF_OURS = {"breaking", "told"}
 NO_TABLE = re.compile(r"Catalog Error: Table with name (.+) does not exist!")
 
@@ -54,7 +56,12 @@ class LakeSql(dg.ConfigurableResource[Any]):
         read as of the time has no view, and only a query that needs it raises that error.
         """
         lost: dict[str, NoSuchVersionError] = {}
-        with self.lake.explained(), duckdb.connect(":memory:") as connection:
+        with (
+            self.lake.explained(),
+            TemporaryDirectory(prefix="storepipe-sql-") as folder,
+            duckdb.connect(":memory:") as connection,
+        ):
+            connection.execute(f"SET temp_directory = {_quoted(folder)}")
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET python_enable_replacements = false")  # no variable is a table
             for schema, key in SCHEMAS.items():
@@ -153,6 +160,7 @@ def no_rows(
     rule's own was not, the rule is broken. Any other error of the query is raised.
     """
     counted = f"SELECT *, count(*) OVER () AS breaking FROM ({query}) LIMIT {EXAMPLES}"
+    lake.execute(f"SET memory_limit = '{MEMORY_OF_CHECKS}'")
     try:
         rows = lake.sql(counted, params=parameters).to_arrow_table().to_pylist()
     except duckdb.CatalogException as error:

@@ -24,6 +24,9 @@ SAIL_CONFIG = {
     "SAIL_SPARK__SESSION_TIMEOUT_SECS": str(7 * 24 * 3600),
     # Four times its own: a quarter less time to join, group and write by day.
     "SAIL_EXECUTION__BATCH_SIZE": str(32 * 1024),
+    # What one part of a range took goes back to the system before the next; a sixth of its time.
+    "MIMALLOC_ARENA_EAGER_COMMIT": "0",
+    "MIMALLOC_PURGE_DECOMMITS": "1",
 }
 SPARK_CONNECT_PORT = 15002
 SECONDS_TO_CONNECT = 10

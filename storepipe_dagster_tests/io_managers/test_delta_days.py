@@ -3,9 +3,11 @@
 What holds for every write of days is tested in `test_delta`.
 """
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import dagster as dg
 import deltalake
 import pytest
 from pyspark.errors import PySparkException
@@ -37,28 +39,44 @@ from storepipe_dagster_tests.io_managers.test_delta import (
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 
-def write_in_parts(patch):
-    """One day first, then as many as have two rows."""
-    for module in (delta, delta_days):
-        patch.setattr(module, "DAYS_AT_FIRST", 1)
-    patch.setattr(delta_days, "ROWS_AT_ONCE", 2)
+def single_days(_lake, _upstream, days):
+    return [[day] for day in days]
 
 
 @pytest.fixture(autouse=True)
-def parts(monkeypatch):
-    """The conditions of the parts that were written."""
-    write_in_parts(monkeypatch)
-    is_in_part, seen = delta_days._is_in_part, []
-
-    def remember(*arguments):
-        seen.append(is_in_part(*arguments))
-        return seen[-1]
-
-    monkeypatch.setattr(delta_days, "_is_in_part", remember)
-    return seen
+def in_parts(monkeypatch):
+    """Each day is a part."""
+    monkeypatch.setattr(delta, "parts_of", single_days)
 
 
-def test_a_range_is_written_in_parts_and_replaced_in_one_commit(resources, table, ask, parts):  # noqa: F811
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [
+        ({}, [[DAY_1, DAY_2, DAY_3]]),
+        ({DAY_1: 4, DAY_2: 4, DAY_3: 3}, [[DAY_1, DAY_2], [DAY_3]]),
+        ({DAY_1: 4, DAY_2: 4, DAY_3: 2}, [[DAY_1, DAY_2, DAY_3]]),
+        ({DAY_1: 99, DAY_2: 99, DAY_3: 1}, [[DAY_1], [DAY_2], [DAY_3]]),
+        ({DAY_3: 99}, [[DAY_1, DAY_2], [DAY_3]]),
+    ],
+    ids=["nothing to read", "too much", "just enough", "large days", "a large day at the end"],
+)
+def test_a_part_has_as_many_days_as_read_so_much(lake, monkeypatch, sizes, parts):
+    monkeypatch.setattr(delta_days, "BYTES_AT_ONCE", 10)
+    carts = dg.AssetKey(["raw", "relational", "carts"])
+    users = dg.AssetKey(["raw", "relational", "users"])
+    for day, size in sizes.items():
+        write_file(lake, lake.path(carts, f"cart_date={day}", "data.parquet"), b"x" * size)
+    write_file(lake, lake.path(users, "data.parquet"), b"x" * 100)
+
+    assert delta_days.parts_of(lake, [carts, users], [DAY_1, DAY_2, DAY_3]) == parts
+
+
+def write_file(lake, path, content):
+    with lake.write(path) as file:
+        file.write(content)
+
+
+def test_a_range_is_written_in_parts_and_replaced_in_one_commit(resources, table, ask):  # noqa: F811
     materialize([sales_of((DAY_1, 1))], resources, DAY_1)
     before = table()
 
@@ -66,7 +84,6 @@ def test_a_range_is_written_in_parts_and_replaced_in_one_commit(resources, table
         [sales_of((DAY_1, 7), (DAY_1, 8), (DAY_2, 2), (DAY_3, 3))], resources, DAY_1, DAY_3
     )
 
-    assert len(parts) == 3
     assert table().version() == before.version() + 1
     assert read_sales(resources) == [(DAY_1, 7), (DAY_1, 8), (DAY_2, 2), (DAY_3, 3)]
     assert read_sales(resources, DAY_2) == [(DAY_2, 2)]
@@ -76,16 +93,6 @@ def test_a_range_is_written_in_parts_and_replaced_in_one_commit(resources, table
     assert [days[day]["dagster/row_count"] for day in (DAY_1, DAY_2, DAY_3)] == [2, 1, 1]
     assert [days[day]["files"] for day in (DAY_1, DAY_2, DAY_3)] == [1, 1, 1]
     assert [days[day]["revenue"] for day in (DAY_1, DAY_2, DAY_3)] == [2.2, 1.1, 1.1]
-
-
-def test_small_days_are_taken_together(resources, table, parts):  # noqa: F811
-    materialize([sales_of((DAY_1, 1), (DAY_2, 2), (DAY_3, 3))], resources, DAY_1, DAY_3)
-
-    assert parts == [
-        f"sale_date IS NULL OR sale_date < '{DAY_2}' OR sale_date > '{DAY_3}'",
-        f"sale_date >= '{DAY_2}' AND sale_date <= '{DAY_3}'",
-    ]
-    assert carts_in(table()) == [1, 2, 3]
 
 
 def test_a_range_without_rows_loses_those_it_had(resources, table):  # noqa: F811
@@ -114,9 +121,12 @@ def test_other_days_keep_their_files_and_the_log_its_statistics(resources, table
 def test_nothing_is_left_of_the_parts_but_their_files(resources, table, listing):  # noqa: F811
     materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
 
-    logs = [file for file in listing() if "/parts-" in file and "_delta_log" in file]
-    assert logs == []
-    assert len([file for file in listing() if file.endswith(".parquet")]) == 2
+    parts = [file for file in listing() if "/parts-" in file]
+    assert [file for file in parts if not file.endswith(".parquet")] == []
+    assert [re.sub("parts-[^/]+/", "", file.rpartition("/")[0]) for file in parts] == [
+        f"trusted/sales/{DAY_1}/sale_date={DAY_1}",
+        f"trusted/sales/{DAY_2}/sale_date={DAY_2}",
+    ]
 
 
 @pytest.mark.parametrize("day", ["2023-12-31", DAY_3, None], ids=["before", "after", "no day"])
@@ -160,7 +170,7 @@ def test_a_later_part_that_fails_takes_the_earlier_with_it(resources, table, lis
 
 
 def write_and_stop(connection, make_lake):
-    write_in_parts(pytest.MonkeyPatch())
+    delta.parts_of = single_days  # this process ends with the test
     lake = make_lake()
     pyspark = InProcessSpark(lake=lake)
     manager = DeltaIOManager(lake=lake, pyspark=pyspark)

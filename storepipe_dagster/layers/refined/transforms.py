@@ -45,15 +45,15 @@ def sales_by_day(sales: DataFrame) -> DataFrame:
 
 def sales_by_category(sales: DataFrame) -> DataFrame:
     """One row per category sold."""
-    carts = sales.groupBy("category", "sale_date", "cart_id").agg(
-        F.min("user_id").alias("user_id"), *_measure_lines()
+    totals = sales.groupBy("category").agg(*_measure_lines())
+    # There are more pairs of cart and category than carts: nothing else is carried through them.
+    category_carts = sales.select("category", "sale_date", "cart_id", "user_id").distinct()
+    customers = category_carts.groupBy("category", "user_id").agg(F.count("*").alias("carts"))
+    counts = customers.groupBy(F.col("category").alias("counted_category")).agg(
+        F.count("*").alias("customers"), F.sum("carts").alias("carts")
     )
-    customers = carts.groupBy("category", "user_id").agg(
-        F.count("*").alias("carts"), *_add_up("lines", "units", "revenue")
-    )
-    categories = customers.groupBy("category").agg(
-        F.count("*").alias("customers"), *_add_up("carts", "lines", "units", "revenue")
-    )
+    is_same_category = F.col("category").eqNullSafe(F.col("counted_category"))
+    categories = totals.join(counts, on=is_same_category)
     revenue_of_all = F.sum("revenue").over(_all_rows())
     revenue_share = _share(F.col("revenue"), revenue_of_all)
     return conform(categories.withColumn("revenue_share", revenue_share), SALES_BY_CATEGORY)
@@ -64,7 +64,7 @@ def sales_by_product(sales: DataFrame) -> DataFrame:
     totals = sales.groupBy("product_id").agg(
         F.sum("quantity").alias("units"), F.sum("revenue").cast(TOTAL_REVENUE).alias("revenue")
     )
-    # By cart there are nearly as many groups as lines: nothing else is carried through them.
+    # As with categories: there are nearly as many pairs as lines.
     product_carts = sales.select("product_id", "sale_date", "cart_id").distinct()
     carts = product_carts.groupBy("product_id").agg(F.count("*").alias("carts"))
     names = sales.groupBy("product_id", "product_title", "category").agg(
