@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 import deltalake
+import pyarrow as pa
 from deltalake.transaction import AddAction, CommitProperties
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -80,11 +81,12 @@ def replace_in_parts(
             of_part.write.format("delta").partitionBy(column).save(lake.spark_path(place))
             files += _added_files(lake, place, path)
             lake.files.rm(f"{place}/_delta_log", recursive=True)
-        _commit(table, files, column, days)
     except BaseException:
         with contextlib.suppress(OSError):  # what is left goes with a vacuum
             lake.files.rm(staged, recursive=True)
         raise
+    # From here on nothing is removed: a commit may have landed whose answer was lost.
+    _commit(table, files, column, days)
 
 
 def _is_in(part: Sequence[str], column: str, days: Sequence[str]) -> str:
@@ -120,6 +122,8 @@ def _commit(
     delta-rs would commit beside a writer of days that were not there, and keep the rows of both.
     """
     table.update_incremental()
+    if {file.path for file in files} & set(pa.table(table.get_add_actions())["path"].to_pylist()):
+        return  # the try before has landed, and only its answer was lost
     table.create_write_transaction(
         [*files],
         mode="overwrite",

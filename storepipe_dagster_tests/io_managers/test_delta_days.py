@@ -3,6 +3,7 @@
 What holds for every write of days is tested in `test_delta`.
 """
 
+import contextlib
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 import deltalake
 import pytest
+from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 
 from storepipe_dagster.io_managers import delta, delta_days
@@ -250,3 +252,24 @@ def test_a_commit_that_another_came_before_replaces_what_that_wrote(resources, t
 
     assert len(tries) == 2
     assert carts_in(table()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["and passes", "for good"])
+def test_a_commit_whose_answer_is_lost_loses_no_rows(resources, table, monkeypatch, passes):  # noqa: F811
+    materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)
+    version = table().version()
+    write = deltalake.DeltaTable.create_write_transaction
+
+    def write_and_lose_the_answer(self, *arguments, **options):
+        write(self, *arguments, **options)
+        raise CommitFailedError("Failed to commit transaction: 1") if passes else OSError("cut")
+
+    monkeypatch.setattr(deltalake.DeltaTable, "create_write_transaction", write_and_lose_the_answer)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+
+    with contextlib.nullcontext() if passes else pytest.raises(OSError, match="cut"):
+        materialize([sales_of((DAY_1, 7), (DAY_2, 2))], resources, DAY_1, DAY_2)
+
+    assert table().version() == version + 1
+    assert carts_in(table()) == [2, 3, 7]
+    assert read_sales(resources) == [(DAY_1, 7), (DAY_2, 2), (DAY_3, 3)]
