@@ -42,7 +42,6 @@ from storepipe_dagster.io_managers.lake import (
     partition_column,
     persistent,
 )
-from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster.small_charts import CHART, POINTS, columns_drawn, draw, title
 
 PREVIEW_ROWS = 5
@@ -53,10 +52,14 @@ class SchemaMismatchError(UserError):
 
 
 class DeltaIOManager(dg.ConfigurableIOManager):
-    """Writes Spark DataFrames; reads them into Spark, or into Arrow where the input says so."""
+    """Writes Spark DataFrames; reads them into Spark, or into Arrow where the input says so.
+
+    A long range of days is computed ``in_parts``, unless Spark has a cluster for it.
+    """
 
     lake: dg.ResourceDependency[Lake]
     pyspark: dg.ResourceDependency[LazyPySparkResource]
+    in_parts: bool = True
 
     @explained
     @persistent
@@ -122,9 +125,9 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         return table.where(condition(column, days)) if column and days else table
 
     def _parts(self, context: dg.OutputContext, days: Sequence[str]) -> list[Sequence[str]]:
-        """The days that are computed together; a cluster takes as many as it is asked for."""
+        """The days that are computed together."""
         asset = context.step_context.assets_def
-        if asset is None or not isinstance(self.pyspark, InProcessSpark):
+        if asset is None or not self.in_parts:
             return [days]
         return parts_of(self.lake, asset.keys_by_input_name.values(), days)
 

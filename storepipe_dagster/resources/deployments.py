@@ -38,7 +38,9 @@ def resources(settings: Settings) -> Mapping[str, Any]:
         "step_launcher": step_launcher(settings),
         "capture_files": CaptureFilesIOManager(lake=storage, pyspark=pyspark),
         "parquet": ParquetIOManager(lake=storage, pyspark=pyspark),
-        "delta": DeltaIOManager(lake=storage, pyspark=pyspark),
+        "delta": DeltaIOManager(
+            lake=storage, pyspark=pyspark, in_parts=isinstance(pyspark, InProcessSpark)
+        ),
         "pages": PageIOManager(lake=storage),
         "webhook": webhook(settings),
     }

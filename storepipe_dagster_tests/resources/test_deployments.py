@@ -54,6 +54,7 @@ def test_the_local_deployment_lies_in_its_home(local, tmp_path):
     assert given["lake_sql"].lake.root == f"{tmp_path}/home/lake"
     assert given["store_api"].base_url == "http://127.0.0.1:8000"
     assert isinstance(given["pyspark"], InProcessSpark)
+    assert given["delta"].in_parts
 
 
 def test_making_the_resources_touches_nothing(local, tmp_path):
@@ -205,5 +206,6 @@ def test_on_the_cluster_there_is_no_launcher_no_database_and_the_clusters_own_sp
     assert set(given) == set(deployments.resources(databricks))
     assert given["step_launcher"] is given["database"] is deployments.NOTHING
     assert isinstance(given["pyspark"], ClusterSpark)
+    assert not given["delta"].in_parts
     path = deployments.open_lake(there).spark_path("az://raw/carts")
     assert path == "abfss://raw@lake.dfs.core.chinacloudapi.cn/carts"
