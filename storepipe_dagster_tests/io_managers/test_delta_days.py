@@ -15,8 +15,6 @@ from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 
 from storepipe_dagster.io_managers import delta, delta_days
-from storepipe_dagster.io_managers.delta import DeltaIOManager
-from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -24,18 +22,17 @@ from storepipe_dagster_tests.io_managers.small_graph import (
     kill_in_mid_write,
     materialize,
     metadata_by_day,
-    stop_here,
 )
 from storepipe_dagster_tests.io_managers.test_delta import (
     carts_df,
     carts_in,
     delta_table,  # noqa: F401
     files_of,
-    half_of_it,
     read_sales,
     sales_from,
     sales_of,
     table,  # noqa: F401
+    write_and_stop,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -171,13 +168,9 @@ def test_a_later_part_that_fails_takes_the_earlier_with_it(resources, table, lis
     assert carts_in(table()) == [1, 2]
 
 
-def write_and_stop(connection, make_lake):
+def write_a_part_and_stop(connection, make_lake):
     delta.parts_of = single_days  # this process ends with the test
-    lake = make_lake()
-    pyspark = InProcessSpark(lake=lake)
-    manager = DeltaIOManager(lake=lake, pyspark=pyspark)
-    asset = sales_from(half_of_it(lambda: stop_here(connection)))
-    materialize([asset], {"delta": manager, "pyspark": pyspark}, DAY_1, DAY_2)
+    write_and_stop(connection, make_lake)
 
 
 def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
@@ -188,7 +181,7 @@ def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
     materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
     version = table().version()
 
-    kill_in_mid_write(write_and_stop, make_lake)
+    kill_in_mid_write(write_a_part_and_stop, make_lake)
 
     assert table().version() == version
     assert read_sales(resources) == [(DAY_1, 1), (DAY_2, 2)]
