@@ -16,9 +16,11 @@ from storepipe_dagster.history.tables import (
     ZONES,
     delta_tables,
     find_table,
+    folders,
     moment_of,
     table_name,
 )
+from storepipe_dagster.io_managers.day_summaries import SUMMARIES
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.pools import TABLES
 
@@ -189,6 +191,8 @@ class MaintenanceConfig(dg.Config):
 def maintain_lake(context: dg.OpExecutionContext, config: MaintenanceConfig, lake: Lake) -> None:
     """Compact, vacuum and shorten the log of every Delta table; remove what killed writes left.
 
+    Also of the tables that are no assets, which keep summaries of days.
+
     A table that fails stops none of the others.
     """
     if config.keep_days < LEAST_DAYS and not config.force:
@@ -197,7 +201,8 @@ def maintain_lake(context: dg.OpExecutionContext, config: MaintenanceConfig, lak
         )
     upkeep = maintenance.Upkeep(config.keep_days, config.small_files, context.run_id)
     with lake.explained():
-        told = [_maintain(context, lake, key, upkeep) for key in delta_tables(lake)]
+        tables = [*delta_tables(lake), *_summaries(lake)]
+        told = [_maintain(context, lake, key, upkeep) for key in tables]
         now = datetime.now(timezone.utc)
         left = maintenance.remove_unfinished(lake, [CAPTURES, *ZONES], now)
     context.add_output_metadata({"unfinished_files_removed": len(left)})
@@ -205,12 +210,18 @@ def maintain_lake(context: dg.OpExecutionContext, config: MaintenanceConfig, lak
         raise MaintenanceError("Not maintained: " + "; ".join(failures))
 
 
+def _summaries(lake: Lake) -> list[dg.AssetKey]:
+    return [dg.AssetKey([*SUMMARIES.path, name]) for name in folders(lake, *SUMMARIES.path)]
+
+
 def _maintain(
     context: dg.OpExecutionContext, lake: Lake, key: dg.AssetKey, upkeep: maintenance.Upkeep
 ) -> str | None:
     """Maintain a table, and tell what failed."""
     try:
-        context.log_event(_observation(key, maintenance.maintain(lake, key, upkeep)))
+        done = maintenance.maintain(lake, key, upkeep)
+        if not key.has_prefix(SUMMARIES.path):
+            context.log_event(_observation(key, done))
     except Exception as error:  # noqa: BLE001  # it is told at the end of the step
         return f"{table_name(key)}: {error}"
     return None

@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 import deltalake
 import pyarrow as pa
-import pyarrow.compute as pc
 from dagster_pyspark import LazyPySparkResource
 from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame, DataFrameWriter
@@ -31,9 +30,13 @@ from storepipe_dagster.asset_metadata import (
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.delta_days import (
     condition,
+    files_by_day,
+    files_of,
     held_to,
     parts_of,
     replace_in_parts,
+    sizes_upstream,
+    split,
 )
 from storepipe_dagster.io_managers.lake import (
     Lake,
@@ -98,7 +101,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             _overwriting(obj).save(place)
             _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
         elif len(parts := self._parts(context, days)) > 1:
-            replace_in_parts(self.lake, path, table, obj, column, parts)
+            replace_in_parts(self.lake, path, table, column, split(obj, column, parts))
         else:
             writer = _overwriting(held_to(days, obj, column))
             writer.option("replaceWhere", condition(column, days)).save(place)
@@ -111,17 +114,12 @@ class DeltaIOManager(dg.ConfigurableIOManager):
 
         An asset without days reads all rows, also those before the first partition.
         """
-        path, options = self.lake.path(context.asset_key), self.lake.storage_options
-        column, consumer = partition_column(context), context.step_context.assets_def
-        by_day = column and consumer and consumer.partitions_def
-        days = context.asset_partition_keys if by_day else []
-        if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
-            raise MissingUpstreamError(context.asset_key, days)
-        kept = deltalake.DeltaTable(path, storage_options=options)
-        _expect_contract(context, kept)
+        column, days = partition_column(context), days_read(context)
+        kept = open_upstream(self.lake, context, days)
         if context.dagster_type.typing_type is pa.Table:
             return kept.to_pyarrow_table()
-        table = self.pyspark.spark_session.read.format("delta").load(self.lake.spark_path(path))
+        path = self.lake.spark_path(self.lake.path(context.asset_key))
+        table = self.pyspark.spark_session.read.format("delta").load(path)
         return table.where(condition(column, days)) if column and days else table
 
     def _parts(self, context: dg.OutputContext, days: Sequence[str]) -> list[Sequence[str]]:
@@ -129,7 +127,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         asset = context.step_context.assets_def
         if asset is None or not self.in_parts:
             return [days]
-        return parts_of(self.lake, asset.keys_by_input_name.values(), days)
+        return parts_of(days, sizes_upstream(self.lake, asset.keys_by_input_name.values()))
 
     def _describe(
         self,
@@ -144,7 +142,6 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         That is a preview of the newest rows, and the chart that the asset's metadata asks for.
         """
         table = deltalake.DeltaTable(path, storage_options=self.lake.storage_options)
-        files = pa.table(table.get_add_actions(flatten=True))
         common: dict[str, Any] = {
             "delta_version": table.version(),
             "path": dg.MetadataValue.path(path),
@@ -153,13 +150,13 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         chart = context.definition_metadata.get(CHART)
         if not column:
             shown = _preview(table, contract) | _drawn(table, chart)
-            context.add_output_metadata(common | lineage | _sizes(files) | shown)
+            context.add_output_metadata(common | lineage | _sizes(files_of(table)) | shown)
             return
-        by_day = _split_by_day(files, column)
+        by_day = files_by_day(table, column)
         with_rows = [day for day in days if day in by_day]
         numbers = _figures(table, column, days, context.definition_metadata.get(figures.FIGURES))
         for day in days:
-            metadata = common | numbers.get(day, {}) | _sizes(by_day.get(day, files.slice(0, 0)))
+            metadata = common | numbers.get(day, {}) | _sizes(by_day.get(day, []))
             if day == days[-1]:  # it is looked for in the newest, and longer than all else
                 metadata |= lineage
             if with_rows and day == with_rows[-1]:
@@ -169,6 +166,25 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             context.step_context.add_asset_metadata(
                 metadata=metadata, asset_key=context.asset_key, partition_key=day
             )
+
+
+def days_read(context: dg.InputContext) -> Sequence[str]:
+    """The days of its upstream that a step is about; none if it is about all rows."""
+    consumer = context.step_context.assets_def
+    by_day = partition_column(context) and consumer and consumer.partitions_def
+    return context.asset_partition_keys if by_day else []
+
+
+def open_upstream(
+    lake: Lake, context: dg.InputContext, days: Sequence[str]
+) -> deltalake.DeltaTable:
+    """The newest version of an input's table, which is as its contract says it is."""
+    path, options = lake.path(context.asset_key), lake.storage_options
+    if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
+        raise MissingUpstreamError(context.asset_key, days)
+    table = deltalake.DeltaTable(path, storage_options=options)
+    _expect_contract(context, table)
+    return table
 
 
 def _checked(key: dg.AssetKey, schema: T.StructType, contract: dg.TableSchema) -> T.StructType:
@@ -216,8 +232,7 @@ def _expect_all_days(
 
 def _days_there(table: deltalake.DeltaTable, column: str | None) -> list[str]:
     """The days that a table has files of, oldest first; none if it has no days."""
-    files = pa.table(table.get_add_actions(flatten=True))
-    return sorted(_split_by_day(files, column)) if column and files.num_rows else []
+    return sorted(files_by_day(table, column)) if column else []
 
 
 def _range_of(there: Sequence[str]) -> str:
@@ -256,24 +271,17 @@ def _refuse_two_at_once(table: deltalake.DeltaTable) -> None:
     An overwrite of an empty table removes nothing, so Sail sees no conflict and keeps the rows of
     both. The next try finds the table with rows, and replaces them.
     """
-    rows = pc.sum(pa.table(table.get_add_actions(flatten=True))["num_records"]).as_py() or 0
+    rows = sum(file["num_records"] for file in files_of(table))
     written = table.history(1)[0].get("operationMetrics", {}).get("numOutputRows", rows)
     if rows != int(written):
         raise CommitFailedError(f"Concurrent writes: {table.table_uri} has {rows}, not {written}.")
 
 
-def _split_by_day(files: pa.Table, column: str) -> dict[str, pa.Table]:
-    days = files.column(f"partition.{column}")
+def _sizes(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
-        value.as_py().isoformat(): files.filter(pc.equal(days, value)) for value in days.unique()
-    }
-
-
-def _sizes(files: pa.Table) -> dict[str, Any]:
-    return {
-        ROW_COUNT: pc.sum(files["num_records"]).as_py() or 0,
-        SIZE: pc.sum(files["size_bytes"]).as_py() or 0,
-        "files": files.num_rows,
+        ROW_COUNT: sum(file["num_records"] for file in files),
+        SIZE: sum(file["size_bytes"] for file in files),
+        "files": len(files),
     }
 
 

@@ -9,8 +9,9 @@ import contextlib
 import json
 import re
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import deltalake
@@ -22,12 +23,31 @@ from pyspark.sql import functions as F
 from storepipe_dagster.io_managers.lake import Lake, persistent
 
 BYTES_AT_ONCE = 48 * 2**20  # as Parquet: some five million cart lines, which take 2 GiB
+MOST_TASKS = 32
+OF_COLUMNS = ("null_count.", "min.", "max.")
 DAY_IN_PATH = re.compile(r"=(\d{4}-\d\d-\d\d)/[^/]+$")
 
 
 def condition(column: str, days: Sequence[str]) -> str:
     """SQL that holds for the rows of a closed range of days."""
     return f"{column} >= '{min(days)}' AND {column} <= '{max(days)}'"
+
+
+def files_by_day(table: deltalake.DeltaTable, column: str) -> dict[str, list[dict[str, Any]]]:
+    """What the log tells of the files of each day that has some."""
+    named = f"partition.{column}"
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for file in files_of(table):
+        found[str(file[named])].append(file)
+    return found
+
+
+def files_of(table: deltalake.DeltaTable) -> list[dict[str, Any]]:
+    """What the log tells of each file, but for what it tells of its columns."""
+    files = pa.table(table.get_add_actions(flatten=True))
+    named = [name for name in files.column_names if not name.startswith(OF_COLUMNS)]
+    rows: list[dict[str, Any]] = files.select(named).to_pylist()
+    return rows
 
 
 def held_to(days: Sequence[str], rows: DataFrame, column: str) -> DataFrame:
@@ -39,48 +59,68 @@ def held_to(days: Sequence[str], rows: DataFrame, column: str) -> DataFrame:
         F.coalesce(value.cast("string"), F.lit("null")),
     )
     checked = F.when(inside, value).otherwise(F.raise_error(outside).cast("date"))
-    # Each day by one task: one file, whatever the plan before was spread by.
-    return rows.withColumn(column, checked).repartition(column)
+    return by_day(rows.withColumn(column, checked), column, days)
 
 
-def parts_of(
-    lake: Lake, upstream: Iterable[dg.AssetKey], days: Sequence[str]
-) -> list[Sequence[str]]:
-    """Days that are computed together: as many as read ``BYTES_AT_ONCE`` of what is upstream."""
+def by_day(rows: DataFrame, column: str, days: Sequence[str]) -> DataFrame:
+    """The rows, each day with one task: one file, whatever the plan before was spread by."""
+    # Not told how many tasks, Sail left one of two cores idle for a third of the time.
+    return rows.repartition(min(len(days), MOST_TASKS), column)
+
+
+def sizes_upstream(lake: Lake, upstream: Iterable[dg.AssetKey]) -> Mapping[str, int]:
+    """The bytes that are kept of each day of some assets."""
     sizes: Counter[str] = Counter()
     for key in upstream:
         for path, file in lake.files.find(lake.path(key), detail=True).items():
             if found := DAY_IN_PATH.search(path):
                 sizes[found[1]] += file["size"]
+    return sizes
+
+
+def parts_of(days: Sequence[str], sizes: Mapping[str, int]) -> list[Sequence[str]]:
+    """Days that are computed together: as many as read ``BYTES_AT_ONCE`` of what is upstream."""
     parts, start, size = [], 0, 0
     for number, day in enumerate(days):
-        if number > start and size + sizes[day] > BYTES_AT_ONCE:
+        if number > start and size + sizes.get(day, 0) > BYTES_AT_ONCE:
             parts.append(days[start:number])
             start, size = number, 0
-        size += sizes[day]
+        size += sizes.get(day, 0)
     return [*parts, days[start:]]
+
+
+def split(
+    rows: DataFrame, column: str, parts: Sequence[Sequence[str]]
+) -> Iterator[tuple[Sequence[str], DataFrame]]:
+    """The rows of each part of a range of days, held to the range."""
+    days = [day for part in parts for day in part]
+    for part in parts:
+        # Held to the days after the condition: what may be an error is tested on all rows.
+        yield part, held_to(days, rows.where(_is_in(part, column, days)), column)
 
 
 def replace_in_parts(
     lake: Lake,
     path: str,
     table: deltalake.DeltaTable,
-    rows: DataFrame,
     column: str,
-    parts: Sequence[Sequence[str]],
+    parts: Iterable[tuple[Sequence[str], DataFrame]],
+    of_day: Callable[[str], Mapping[str, str]] = lambda _: {},
 ) -> None:
-    """Replace a range of days, of which there are parts, in one commit, whoever else writes."""
+    """Replace days, of which there are parts, in one commit, whoever else writes.
+
+    ``of_day`` gives what the table is partitioned by besides.
+    """
     staged = f"{path}/parts-{uuid.uuid4().hex}"
-    days = [day for part in parts for day in part]
+    days: list[str] = []
     files: list[AddAction] = []
     try:
-        for part in parts:
-            # Held to the days after the condition: what may be an error is tested on all rows.
-            of_part = held_to(days, rows.where(_is_in(part, column, days)), column)
+        for part, rows in parts:
             place = f"{staged}/{part[0]}"
-            of_part.write.format("delta").partitionBy(column).save(lake.spark_path(place))
-            files += _added_files(lake, place, path)
+            rows.write.format("delta").partitionBy(column).save(lake.spark_path(place))
+            files += _added_files(lake, place, path, column, of_day)
             lake.files.rm(f"{place}/_delta_log", recursive=True)
+            days += part
     except BaseException:
         with contextlib.suppress(OSError):  # what is left goes with a vacuum
             lake.files.rm(staged, recursive=True)
@@ -97,14 +137,16 @@ def _is_in(part: Sequence[str], column: str, days: Sequence[str]) -> str:
     return f"{column} IS NULL OR {column} < '{later}' OR {column} > '{days[-1]}'"
 
 
-def _added_files(lake: Lake, place: str, path: str) -> list[AddAction]:
+def _added_files(
+    lake: Lake, place: str, path: str, column: str, of_day: Callable[[str], Mapping[str, str]]
+) -> list[AddAction]:
     """The files of a new table at ``place``, as the log of the table at ``path`` takes them."""
     log = lake.files.cat_file(f"{place}/_delta_log/{0:020}.json").splitlines()
     return [
         AddAction(
             path=f"{place.removeprefix(f'{path}/')}/{file['path']}",
             size=file["size"],
-            partition_values=file["partitionValues"],
+            partition_values=file["partitionValues"] | of_day(file["partitionValues"][column]),
             modification_time=file["modificationTime"],
             data_change=True,
             stats=file["stats"],
@@ -122,13 +164,13 @@ def _commit(
     delta-rs would commit beside a writer of days that were not there, and keep the rows of both.
     """
     table.update_incremental()
-    if {file.path for file in files} & set(pa.table(table.get_add_actions())["path"].to_pylist()):
+    if {file.path for file in files} & {file["path"] for file in files_of(table)}:
         return  # the try before has landed, and only its answer was lost
     table.create_write_transaction(
         [*files],
         mode="overwrite",
         schema=table.schema(),
-        partition_by=[column],
-        partition_filters=[(column, ">=", days[0]), (column, "<=", days[-1])],
+        partition_by=table.metadata().partition_columns,
+        partition_filters=[(column, "in", days)],
         commit_properties=CommitProperties(max_commit_retries=0),
     )

@@ -9,6 +9,7 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import SecretStr
 
 from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager
+from storepipe_dagster.io_managers.day_summaries import DaySummariesIOManager
 from storepipe_dagster.io_managers.delta import DeltaIOManager
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.io_managers.pages import PageIOManager
@@ -29,6 +30,7 @@ def resources(settings: Settings) -> Mapping[str, Any]:
     """The resources and IO managers of the chosen deployment."""
     storage = lake(settings)
     pyspark = spark(settings, storage)
+    in_parts = isinstance(pyspark, InProcessSpark)
     return {
         "store_api": StoreApi(base_url=settings.storepipe_api_url),
         "database": NOTHING if settings.on_cluster else database(settings),
@@ -38,9 +40,8 @@ def resources(settings: Settings) -> Mapping[str, Any]:
         "step_launcher": step_launcher(settings),
         "capture_files": CaptureFilesIOManager(lake=storage, pyspark=pyspark),
         "parquet": ParquetIOManager(lake=storage, pyspark=pyspark),
-        "delta": DeltaIOManager(
-            lake=storage, pyspark=pyspark, in_parts=isinstance(pyspark, InProcessSpark)
-        ),
+        "delta": DeltaIOManager(lake=storage, pyspark=pyspark, in_parts=in_parts),
+        "day_summaries": DaySummariesIOManager(lake=storage, pyspark=pyspark, in_parts=in_parts),
         "pages": PageIOManager(lake=storage),
         "webhook": webhook(settings),
     }

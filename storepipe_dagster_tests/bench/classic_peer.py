@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from storepipe_dagster.io_managers.capture_files import SPARK_STAMP, STAMP_IN_PATH
+from storepipe_dagster.layers.refined import summaries
 from storepipe_dagster.layers.refined import transforms as refined
 from storepipe_dagster.layers.trusted import transforms as trusted
 
@@ -52,13 +53,15 @@ def _write_tables(spark: SparkSession, lake: Path, out: Path) -> None:
     lines = (*map(extract, names), prices)
     sales = write("sales", trusted.sales(*lines))
     write("rejected_sales", trusted.rejected_sales(*lines))
-    write("sales_by_day", refined.sales_by_day(sales))
-    write("sales_by_category", refined.sales_by_category(sales))
-    write("sales_by_product", refined.sales_by_product(sales))
-    write("sales_by_city", refined.sales_by_city(sales))
-    write("customer_segments", refined.customer_segments(sales))
-    write("customer_cohorts", refined.customer_cohorts(sales))
-    write("product_affinity", refined.product_affinity(sales, min_carts_together=2))
+    carts = write("carts", summaries.carts(sales))
+    product_days = write("product_days", summaries.product_days(sales))
+    write("sales_by_day", refined.sales_by_day(carts))
+    write("sales_by_category", refined.sales_by_category(carts, product_days))
+    write("sales_by_product", refined.sales_by_product(carts, product_days))
+    write("sales_by_city", refined.sales_by_city(carts))
+    write("customer_segments", refined.customer_segments(carts))
+    write("customer_cohorts", refined.customer_cohorts(carts))
+    write("product_affinity", refined.product_affinity(carts, min_carts_together=2))
 
 
 def _captures(spark: SparkSession, lake: Path) -> DataFrame:

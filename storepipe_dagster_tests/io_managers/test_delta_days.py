@@ -38,7 +38,7 @@ from storepipe_dagster_tests.io_managers.test_delta import (
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 
-def single_days(_lake, _upstream, days):
+def single_days(days, _sizes):
     return [[day] for day in days]
 
 
@@ -67,7 +67,10 @@ def test_a_part_has_as_many_days_as_read_so_much(lake, monkeypatch, sizes, parts
         write_file(lake, lake.path(carts, f"cart_date={day}", "data.parquet"), b"x" * size)
     write_file(lake, lake.path(users, "data.parquet"), b"x" * 100)
 
-    assert delta_days.parts_of(lake, [carts, users], [DAY_1, DAY_2, DAY_3]) == parts
+    found = delta_days.sizes_upstream(lake, [carts, users])
+
+    assert found == sizes
+    assert delta_days.parts_of([DAY_1, DAY_2, DAY_3], found) == parts
 
 
 def write_file(lake, path, content):

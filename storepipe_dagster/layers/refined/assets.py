@@ -14,8 +14,9 @@ from pyspark.sql import DataFrame
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture, tags_of
 from storepipe_dagster.automation import AFTER_ALL_CHANGES, AFTER_CHANGES
 from storepipe_dagster.figures import sums_of
+from storepipe_dagster.io_managers.day_summaries import DaySummary, SummarisedDays
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
-from storepipe_dagster.layers.refined import schemas, transforms
+from storepipe_dagster.layers.refined import schemas, summaries, transforms
 from storepipe_dagster.layers.refined.report import page
 from storepipe_dagster.layers.refined.report.tables import RefinedTables
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
@@ -23,7 +24,11 @@ from storepipe_dagster.pools import TABLES
 from storepipe_dagster.small_charts import chart_of
 from storepipe_dagster.tables import asked_for, delta_table
 
-SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
+SALES = {"sales": dg.AssetIn(["trusted", "sales"], input_manager_key="day_summaries")}
+CARTS = DaySummary("carts", schemas.CARTS, summaries.carts, summaries.DEFINITION)
+PRODUCT_DAYS = DaySummary(
+    "product_days", schemas.PRODUCT_DAYS, summaries.product_days, summaries.DEFINITION
+)
 
 
 @dg.asset(
@@ -46,9 +51,9 @@ SALES = {"sales": dg.AssetIn(["trusted", "sales"])}
         **sums_of("revenue", "carts"),
     },
 )
-def sales_by_day(sales: DataFrame) -> DataFrame:
+def sales_by_day(sales: SummarisedDays) -> DataFrame:
     """Each day's sales. Where lines are missing from a day, see ``trusted/rejected_sales``."""
-    return transforms.sales_by_day(sales)
+    return transforms.sales_by_day(sales.of(CARTS))
 
 
 @dg.multi_asset(
@@ -106,15 +111,16 @@ def sales_by_day(sales: DataFrame) -> DataFrame:
     required_resource_keys={"step_launcher"},
 )
 def refined_all_sales(
-    context: dg.AssetExecutionContext, sales: DataFrame
+    context: dg.AssetExecutionContext, sales: SummarisedDays
 ) -> Iterator[dg.Output[DataFrame]]:
     """The metrics of all sales that there are."""
+    carts, product_days = sales.of(CARTS), sales.of(PRODUCT_DAYS)
     tables = {
-        "sales_by_category": transforms.sales_by_category(sales),
-        "sales_by_product": transforms.sales_by_product(sales),
-        "sales_by_city": transforms.sales_by_city(sales),
-        "customer_segments": transforms.customer_segments(sales),
-        "customer_cohorts": transforms.customer_cohorts(sales),
+        "sales_by_category": transforms.sales_by_category(carts, product_days),
+        "sales_by_product": transforms.sales_by_product(carts, product_days),
+        "sales_by_city": transforms.sales_by_city(carts),
+        "customer_segments": transforms.customer_segments(carts),
+        "customer_cohorts": transforms.customer_cohorts(carts),
     }
     yield from asked_for(context, tables)
 
@@ -143,9 +149,9 @@ class AffinityConfig(dg.Config):
         **chart_of("bars", "product_id + other_product_id", "carts_together"),
     },
 )
-def product_affinity(config: AffinityConfig, sales: DataFrame) -> DataFrame:
+def product_affinity(config: AffinityConfig, sales: SummarisedDays) -> DataFrame:
     """Pairs of products that stand in the same carts, more or less often than by chance."""
-    return transforms.product_affinity(sales, config.min_carts_together)
+    return transforms.product_affinity(sales.of(CARTS), config.min_carts_together)
 
 
 @dg.asset(

@@ -1,15 +1,18 @@
 """The Delta tables of the refined layer, column by column, and what each column is made of.
 
-How the rows come about stands in `transforms.py`. No Dagster here.
+How the rows come about stands in `transforms.py`; of the two that are kept for the refined tables
+to be made of, in `summaries.py`. No Dagster here.
 """
 
 from pyspark.sql.types import (
+    ArrayType,
     DateType,
     DecimalType,
     DoubleType,
     IntegerType,
     LongType,
     StringType,
+    StructField,
     StructType,
 )
 
@@ -22,6 +25,35 @@ AVERAGE_VALUE = DecimalType(18, 2)
 def _sold(*names: str) -> list[str]:
     return [f"trusted/sales:{name}" for name in names]
 
+
+CARTS = StructType(
+    [
+        column("sale_date", DateType(), "The UTC date of the sales"),
+        column("user_id", LongType(), "The buyer"),
+        column("city", StringType(), "The city that the buyer had then"),
+        column("lines", LongType(), "The cart lines sold"),
+        column("units", LongType(), "The units sold"),
+        column("revenue", TOTAL_REVENUE, "The revenue of the cart"),
+        column("products", ArrayType(LongType()), "The ids of the products sold, ascending"),
+        column(
+            "categories",
+            ArrayType(StructType([StructField("category", StringType())])),  # it may be null
+            "The categories of the products sold",
+        ),
+    ]
+)
+
+PRODUCT_DAYS = StructType(
+    [
+        column("sale_date", DateType(), "The UTC date of the sales"),
+        column("product_id", LongType(), "The product's id in the store API"),
+        column("product_title", StringType(), "The product's title on that day"),
+        column("category", StringType(), "The product's category on that day"),
+        column("lines", LongType(), "The cart lines sold of the product"),
+        column("units", LongType(), "The units sold of the product"),
+        column("revenue", TOTAL_REVENUE, "The revenue of the product"),
+    ]
+)
 
 SALES_BY_DAY = StructType(
     [

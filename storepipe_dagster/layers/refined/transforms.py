@@ -1,7 +1,7 @@
-"""Pure functions from the DataFrame of `trusted/sales` to the tables of the refined layer.
+"""Pure functions from what is kept of each day's sales to the tables of the refined layer.
 
-A cart is (sale_date, cart_id): the API may use an id again on another day. Distinct carts and
-customers are counted by grouping twice, which both engines spread over cores and spill, unlike
+What that is, rows per cart and per product and day, is made in `summaries.py`. Distinct customers
+are counted by grouping twice, which both engines spread over cores and spill, unlike
 `count(distinct ...)`. The tables' columns stand in `schemas.py`; reading and writing is not done
 here.
 """
@@ -28,11 +28,8 @@ HIGH_SCORE = 4
 LOW_SCORE = 2
 
 
-def sales_by_day(sales: DataFrame) -> DataFrame:
+def sales_by_day(carts: DataFrame) -> DataFrame:
     """One row per day with sales."""
-    carts = sales.groupBy("sale_date", "cart_id").agg(
-        F.min("user_id").alias("user_id"), *_measure_lines()
-    )
     customers = carts.groupBy("sale_date", "user_id").agg(
         F.count("*").alias("carts"), *_add_up("lines", "units", "revenue")
     )
@@ -43,12 +40,13 @@ def sales_by_day(sales: DataFrame) -> DataFrame:
     return conform(days.withColumn("average_cart_value", average_cart_value), SALES_BY_DAY)
 
 
-def sales_by_category(sales: DataFrame) -> DataFrame:
+def sales_by_category(carts: DataFrame, product_days: DataFrame) -> DataFrame:
     """One row per category sold."""
-    totals = sales.groupBy("category").agg(*_measure_lines())
-    # There are more pairs of cart and category than carts: nothing else is carried through them.
-    category_carts = sales.select("category", "sale_date", "cart_id", "user_id").distinct()
-    customers = category_carts.groupBy("category", "user_id").agg(F.count("*").alias("carts"))
+    totals = product_days.groupBy("category").agg(*_add_up("lines", "units", "revenue"))
+    category_carts = carts.select("user_id", F.explode("categories").alias("bought"))
+    customers = category_carts.groupBy("bought.category", "user_id").agg(
+        F.count("*").alias("carts")
+    )
     counts = customers.groupBy(F.col("category").alias("counted_category")).agg(
         F.count("*").alias("customers"), F.sum("carts").alias("carts")
     )
@@ -59,15 +57,12 @@ def sales_by_category(sales: DataFrame) -> DataFrame:
     return conform(categories.withColumn("revenue_share", revenue_share), SALES_BY_CATEGORY)
 
 
-def sales_by_product(sales: DataFrame) -> DataFrame:
+def sales_by_product(carts: DataFrame, product_days: DataFrame) -> DataFrame:
     """One row per product sold, ranked by revenue."""
-    totals = sales.groupBy("product_id").agg(
-        F.sum("quantity").alias("units"), F.sum("revenue").cast(TOTAL_REVENUE).alias("revenue")
-    )
-    # As with categories: there are nearly as many pairs as lines.
-    product_carts = sales.select("product_id", "sale_date", "cart_id").distinct()
-    carts = product_carts.groupBy("product_id").agg(F.count("*").alias("carts"))
-    names = sales.groupBy("product_id", "product_title", "category").agg(
+    totals = product_days.groupBy("product_id").agg(*_add_up("units", "revenue"))
+    product_carts = carts.select(F.explode("products").alias("product_id"))
+    counts = product_carts.groupBy("product_id").agg(F.count("*").alias("carts"))
+    names = product_days.groupBy("product_id", "product_title", "category").agg(
         F.max("sale_date").alias("sale_date")
     )
     by_recency = Window.partitionBy("product_id").orderBy(
@@ -78,7 +73,7 @@ def sales_by_product(sales: DataFrame) -> DataFrame:
         .where(F.col("place") == 1)
         .select("product_id", "product_title", "category")
     )
-    products = totals.join(carts, on="product_id").join(latest_names, on="product_id")
+    products = totals.join(counts, on="product_id").join(latest_names, on="product_id")
     by_revenue = _all_rows().orderBy(F.desc("revenue"), "product_id")
     up_to_here = by_revenue.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     revenue_of_all = F.sum("revenue").over(_all_rows())
@@ -101,11 +96,8 @@ def sales_by_product(sales: DataFrame) -> DataFrame:
     return conform(ranked.withColumn("abc_class", abc_class), SALES_BY_PRODUCT)
 
 
-def sales_by_city(sales: DataFrame) -> DataFrame:
+def sales_by_city(carts: DataFrame) -> DataFrame:
     """One row per city sold to."""
-    carts = sales.groupBy("sale_date", "cart_id").agg(
-        F.min("city").alias("city"), F.min("user_id").alias("user_id"), *_measure_lines()
-    )
     customers = carts.groupBy("city", "user_id").agg(
         F.count("*").alias("carts"), *_add_up("units", "revenue")
     )
@@ -115,11 +107,8 @@ def sales_by_city(sales: DataFrame) -> DataFrame:
     return conform(cities, SALES_BY_CITY)
 
 
-def customer_segments(sales: DataFrame) -> DataFrame:
+def customer_segments(carts: DataFrame) -> DataFrame:
     """One row per user who bought, scored by recency, frequency and revenue."""
-    carts = sales.groupBy("sale_date", "cart_id").agg(
-        F.min("user_id").alias("user_id"), F.sum("revenue").alias("revenue")
-    )
     customers = carts.groupBy("user_id").agg(
         F.min("sale_date").alias("first_sale_date"),
         F.max("sale_date").alias("last_sale_date"),
@@ -148,10 +137,10 @@ def customer_segments(sales: DataFrame) -> DataFrame:
     return conform(scored.withColumn("segment", segment), CUSTOMER_SEGMENTS)
 
 
-def customer_cohorts(sales: DataFrame) -> DataFrame:
+def customer_cohorts(carts: DataFrame) -> DataFrame:
     """One row per month of first sale and later month in which any of its users bought."""
-    months = sales.select("user_id", F.trunc("sale_date", "month").alias("month"))
-    user_months = months.groupBy("user_id", "month").agg(F.count("*").alias("lines"))
+    months = carts.select("user_id", F.trunc("sale_date", "month").alias("month"))
+    user_months = months.groupBy("user_id", "month").agg(F.count("*").alias("carts"))
     first_month = F.min("month").over(Window.partitionBy("user_id"))
     cohorts = (
         user_months.select("month", first_month.alias("cohort_month"))
@@ -170,26 +159,18 @@ def customer_cohorts(sales: DataFrame) -> DataFrame:
     return conform(retained, CUSTOMER_COHORTS)
 
 
-def product_affinity(sales: DataFrame, min_carts_together: int) -> DataFrame:
+def product_affinity(carts: DataFrame, min_carts_together: int) -> DataFrame:
     """One row per pair of products that at least `min_carts_together` carts have both of.
 
-    Each cart gives all its pairs, a product with itself included, so that one pass over the sales
+    Each cart gives all its pairs, a product with itself included, so that one pass over the carts
     counts the carts of each pair, of each product and of all.
     """
-    carts = sales.groupBy("sale_date", "cart_id").agg(
-        # Sail's collect_set took twenty times as long.
-        F.array_sort(F.array_distinct(F.collect_list("product_id"))).alias("products")
-    )
-    cart_products = carts.select(
-        F.posexplode("products").alias("position", "product_id"), "products"
-    )
+    cart_products = carts.select("products", F.explode("products").alias("product_id"))
     cart_pairs = cart_products.select(
         "product_id",
-        F.explode(F.slice("products", F.col("position") + 1, F.size("products"))).alias(
-            "other_product_id"
-        ),
-        (F.col("position") == 0).alias("is_first"),
-    )
+        F.explode("products").alias("other_product_id"),
+        (F.col("product_id") == F.col("products")[0]).alias("is_first"),
+    ).where(F.col("product_id") <= F.col("other_product_id"))
     is_itself = F.col("product_id") == F.col("other_product_id")
     pairs = cart_pairs.groupBy("product_id", "other_product_id").agg(
         F.count("*").alias("carts_together"),
@@ -218,15 +199,6 @@ def product_affinity(sales: DataFrame, min_carts_together: int) -> DataFrame:
         (support / (support_of_product * support_of_other)).alias("lift"),
     )
     return conform(rated, PRODUCT_AFFINITY)
-
-
-def _measure_lines() -> list[Column]:
-    """Count the lines, units and revenue of a group of sales."""
-    return [
-        F.count("*").alias("lines"),
-        F.sum("quantity").alias("units"),
-        F.sum("revenue").alias("revenue"),
-    ]
 
 
 def _add_up(*names: str) -> list[Column]:

@@ -1,17 +1,12 @@
-"""Tests of `storepipe_dagster.layers.refined.transforms`, each on Sail and on Spark itself."""
+"""Tests of `storepipe_dagster.layers.refined.transforms`, each on Sail and on Spark itself.
+
+From literal sales; the tables that stand between are tested in `test_summaries`.
+"""
 
 import pytest
 
-from storepipe_dagster.layers.refined import schemas
-from storepipe_dagster.layers.refined.transforms import (
-    customer_cohorts,
-    customer_segments,
-    product_affinity,
-    sales_by_category,
-    sales_by_city,
-    sales_by_day,
-    sales_by_product,
-)
+from storepipe_dagster.layers.refined import schemas, transforms
+from storepipe_dagster.layers.refined.summaries import carts, product_days
 from storepipe_dagster.layers.trusted.schemas import SALES
 from storepipe_dagster_tests.spark import make_df, read_rows, read_types
 
@@ -39,6 +34,37 @@ def line(sale_date="2024-01-01", cart_id=1, **changes):
 
 def make_sales(spark, *lines):
     return make_df(spark, COLUMNS, *lines)
+
+
+# The transforms by way of the summaries that they are made of.
+
+
+def sales_by_day(sales):
+    return transforms.sales_by_day(carts(sales))
+
+
+def sales_by_category(sales):
+    return transforms.sales_by_category(carts(sales), product_days(sales))
+
+
+def sales_by_product(sales):
+    return transforms.sales_by_product(carts(sales), product_days(sales))
+
+
+def sales_by_city(sales):
+    return transforms.sales_by_city(carts(sales))
+
+
+def customer_segments(sales):
+    return transforms.customer_segments(carts(sales))
+
+
+def customer_cohorts(sales):
+    return transforms.customer_cohorts(carts(sales))
+
+
+def product_affinity(sales, min_carts_together):
+    return transforms.product_affinity(carts(sales), min_carts_together)
 
 
 def read_columns(df, *names):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from storepipe_dagster.layers.refined import summaries
 from storepipe_dagster.layers.refined import transforms as refined
 from storepipe_dagster.layers.trusted import transforms as trusted
 from storepipe_dagster_tests.layers.trusted import test_transforms as literals
@@ -52,17 +53,18 @@ def compute_tables(spark):
         prices,
     )
     sales = trusted.sales(*inputs)
+    carts, product_days = summaries.carts(sales), summaries.product_days(sales)
     tables = {
         "product_prices": prices,
         "sales": sales,
         "rejected_sales": trusted.rejected_sales(*inputs),
-        "sales_by_day": refined.sales_by_day(sales),
-        "sales_by_category": refined.sales_by_category(sales),
-        "sales_by_product": refined.sales_by_product(sales),
-        "sales_by_city": refined.sales_by_city(sales),
-        "customer_segments": refined.customer_segments(sales),
-        "customer_cohorts": refined.customer_cohorts(sales),
-        "product_affinity": refined.product_affinity(sales, min_carts_together=1),
+        "sales_by_day": refined.sales_by_day(carts),
+        "sales_by_category": refined.sales_by_category(carts, product_days),
+        "sales_by_product": refined.sales_by_product(carts, product_days),
+        "sales_by_city": refined.sales_by_city(carts),
+        "customer_segments": refined.customer_segments(carts),
+        "customer_cohorts": refined.customer_cohorts(carts),
+        "product_affinity": refined.product_affinity(carts, min_carts_together=1),
     }
     return json.dumps({name: read_rows(df) for name, df in tables.items()})
 

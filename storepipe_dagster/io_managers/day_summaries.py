@@ -1,0 +1,149 @@
+"""Summaries of the days of a Delta table, kept in the lake so that each is made once.
+
+A table about all days is made of them, so a run in which one day changed costs the summary of that
+day. Files of a Delta table never change: a summary holds for as long as the day consists of the
+same files, which its ``source`` stands for. Summaries are no assets, and nobody's to look after:
+what is missing or out of date is made by the next run that needs it.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import dagster as dg
+import deltalake
+from dagster_pyspark import LazyPySparkResource
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
+
+from storepipe_dagster.io_managers.delta import days_read, open_upstream
+from storepipe_dagster.io_managers.delta_days import (
+    by_day,
+    condition,
+    files_by_day,
+    parts_of,
+    replace_in_parts,
+)
+from storepipe_dagster.io_managers.lake import Lake, explained, partition_column, persistent
+
+SUMMARIES = dg.AssetKey(["refined", "_summaries"])  # a folder; no asset has this key
+SOURCE = "source"
+Files = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class DaySummary:
+    """What is kept of each day, and how it is made of the day's rows.
+
+    ``definition`` differs whenever rows come out otherwise of the same rows.
+    """
+
+    name: str
+    schema: T.StructType
+    summarise: Callable[[DataFrame], DataFrame]
+    definition: int
+
+
+class DaySummariesIOManager(dg.ConfigurableIOManager):
+    """Reads a Delta table by way of summaries of its days; for inputs only."""
+
+    lake: dg.ResourceDependency[Lake]
+    pyspark: dg.ResourceDependency[LazyPySparkResource]
+    in_parts: bool = True
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Refuse: summaries are made where they are read."""
+        raise NotImplementedError(f"{context.asset_key.to_user_string()} is no input.")
+
+    @explained
+    @persistent
+    def load_input(self, context: dg.InputContext) -> "SummarisedDays":
+        """The days that the step is about, or all; raises ``MissingUpstreamError``."""
+        days = days_read(context)
+        return SummarisedDays(
+            self.lake,
+            self.pyspark.spark_session,
+            context.asset_key,
+            open_upstream(self.lake, context, days),
+            str(partition_column(context)),
+            days,
+            self.in_parts,
+        )
+
+
+@dataclass(frozen=True)
+class SummarisedDays:
+    """Days of a Delta table, as it was when it was opened; of all days if none are named."""
+
+    lake: Lake
+    spark: SparkSession
+    key: dg.AssetKey
+    table: deltalake.DeltaTable
+    column: str
+    days: Sequence[str]
+    in_parts: bool
+
+    @explained
+    @persistent
+    def of(self, summary: DaySummary) -> DataFrame:
+        """The rows of a summary, once those of the days that have changed are made."""
+        path = self.lake.path(SUMMARIES, summary.name)
+        kept = _opened(path, self.lake.storage_options, summary, self.column)
+        files = self._of_days(self.table)
+        sources = {day: _source(summary, of_day) for day, of_day in files.items()}
+        there = {
+            day: of_day[0][f"partition.{SOURCE}"] for day, of_day in self._of_days(kept).items()
+        }
+        changed = [day for day in sorted(there | sources) if there.get(day) != sources.get(day)]
+        if changed:
+            sizes = {day: sum(file["size_bytes"] for file in files.get(day, ())) for day in changed}
+            parts = parts_of(changed, sizes) if self.in_parts else [changed]
+            made = ((part, self._summarised(summary, part)) for part in parts)
+            replace_in_parts(
+                self.lake, path, kept, self.column, made, lambda day: {SOURCE: sources[day]}
+            )
+            kept.update_incremental()
+        rows = self._load(path, kept).drop(SOURCE)
+        return rows.where(condition(self.column, self.days)) if self.days else rows
+
+    def _of_days(self, table: deltalake.DeltaTable) -> Mapping[str, Files]:
+        files = files_by_day(table, self.column)
+        return {day: files[day] for day in self.days if day in files} if self.days else files
+
+    def _summarised(self, summary: DaySummary, days: Sequence[str]) -> DataFrame:
+        among = f"{self.column} IN ({', '.join(repr(day) for day in days)})"
+        rows = self._load(self.lake.path(self.key), self.table).where(among)
+        return by_day(summary.summarise(rows), self.column, days)
+
+    def _load(self, path: str, table: deltalake.DeltaTable) -> DataFrame:
+        """The rows of the version that is open, whoever writes meanwhile."""
+        reader = self.spark.read.format("delta").option("versionAsOf", table.version())
+        rows: DataFrame = reader.load(self.lake.spark_path(path))
+        return rows
+
+
+def _opened(
+    path: str, options: Mapping[str, str], summary: DaySummary, column: str
+) -> deltalake.DeltaTable:
+    """The table of a summary: empty if it was not there, or had other columns."""
+    schema = T.StructType([*summary.schema.fields, T.StructField(SOURCE, T.StringType())])
+    declared = deltalake.Schema.from_json(schema.json())
+
+    def create(mode: Literal["ignore", "overwrite"]) -> deltalake.DeltaTable:
+        return deltalake.DeltaTable.create(
+            path,
+            schema=declared,
+            partition_by=[column, SOURCE],
+            mode=mode,
+            storage_options={**options},
+        )
+
+    table = create("ignore")
+    return table if table.schema() == declared else create("overwrite")
+
+
+def _source(summary: DaySummary, files: Files) -> str:
+    """What a summary of a day is made of, in short."""
+    told = [str(summary.definition), *sorted(file["path"] for file in files)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
