@@ -12,7 +12,6 @@ from pyspark.sql.types import (
     IntegerType,
     LongType,
     StringType,
-    StructField,
     StructType,
 )
 
@@ -35,11 +34,7 @@ CARTS = StructType(
         column("units", LongType(), "The units sold"),
         column("revenue", TOTAL_REVENUE, "The revenue of the cart"),
         column("products", ArrayType(LongType()), "The ids of the products sold, ascending"),
-        column(
-            "categories",
-            ArrayType(StructType([StructField("category", StringType())])),  # it may be null
-            "The categories of the products sold",
-        ),
+        column("categories", ArrayType(StringType()), "The categories of the products sold"),
     ]
 )
 

@@ -18,12 +18,17 @@ DEFINITION = 1
 def carts(sales: DataFrame) -> DataFrame:
     """One row per cart, with the products and categories that it has."""
     # Sail's collect_set took twenty times as long. In a struct, a category may be null.
-    rows = sales.groupBy("sale_date", "cart_id").agg(
-        F.min("user_id").alias("user_id"),
-        F.min("city").alias("city"),
-        *_measures(),
-        F.array_sort(F.array_distinct(F.collect_list("product_id"))).alias("products"),
-        F.array_distinct(F.collect_list(F.struct("category"))).alias("categories"),
+    bought = F.collect_list(F.struct("product_id", "category"))
+    rows = (
+        sales.groupBy("sale_date", "cart_id")
+        .agg(
+            F.min("user_id").alias("user_id"),
+            F.min("city").alias("city"),
+            *_measures(),
+            bought.alias("bought"),
+        )
+        .withColumn("products", F.array_sort(F.array_distinct("bought.product_id")))
+        .withColumn("categories", F.array_distinct("bought.category"))
     )
     return conform(rows, schemas.CARTS)
 

@@ -43,10 +43,8 @@ def sales_by_day(carts: DataFrame) -> DataFrame:
 def sales_by_category(carts: DataFrame, product_days: DataFrame) -> DataFrame:
     """One row per category sold."""
     totals = product_days.groupBy("category").agg(*_add_up("lines", "units", "revenue"))
-    category_carts = carts.select("user_id", F.explode("categories").alias("bought"))
-    customers = category_carts.groupBy("bought.category", "user_id").agg(
-        F.count("*").alias("carts")
-    )
+    category_carts = carts.select("user_id", F.explode("categories").alias("category"))
+    customers = category_carts.groupBy("category", "user_id").agg(F.count("*").alias("carts"))
     counts = customers.groupBy(F.col("category").alias("counted_category")).agg(
         F.count("*").alias("customers"), F.sum("carts").alias("carts")
     )
@@ -163,29 +161,29 @@ def product_affinity(carts: DataFrame, min_carts_together: int) -> DataFrame:
     """One row per pair of products that at least `min_carts_together` carts have both of.
 
     Each cart gives all its pairs, a product with itself included, so that one pass over the carts
-    counts the carts of each pair, of each product and of all.
+    counts the carts of each pair and of each product.
     """
     cart_products = carts.select("products", F.explode("products").alias("product_id"))
     cart_pairs = cart_products.select(
-        "product_id",
-        F.explode("products").alias("other_product_id"),
-        (F.col("product_id") == F.col("products")[0]).alias("is_first"),
+        "product_id", F.explode("products").alias("other_product_id")
     ).where(F.col("product_id") <= F.col("other_product_id"))
     is_itself = F.col("product_id") == F.col("other_product_id")
     pairs = cart_pairs.groupBy("product_id", "other_product_id").agg(
-        F.count("*").alias("carts_together"),
-        F.count_if(F.col("is_first") & is_itself).alias("carts_started"),
+        F.count("*").alias("carts_together")
     )
     of_product = Window.partitionBy("product_id")
     of_other = Window.partitionBy("other_product_id")
     carts_of_itself = F.when(is_itself, F.col("carts_together"))
-    counted = pairs.where(is_itself | (F.col("carts_together") >= min_carts_together)).select(
-        "product_id",
-        "other_product_id",
-        "carts_together",
-        F.sum("carts_started").over(_all_rows()).alias("carts"),
-        F.max(carts_of_itself).over(of_product).alias("carts_of_product"),
-        F.max(carts_of_itself).over(of_other).alias("carts_of_other"),
+    counted = (
+        pairs.where(is_itself | (F.col("carts_together") >= min_carts_together))
+        .select(
+            "product_id",
+            "other_product_id",
+            "carts_together",
+            F.max(carts_of_itself).over(of_product).alias("carts_of_product"),
+            F.max(carts_of_itself).over(of_other).alias("carts_of_other"),
+        )
+        .crossJoin(carts.agg(F.count("*").alias("carts")))
     )
     support = F.col("carts_together") / F.col("carts")
     support_of_product = F.col("carts_of_product") / F.col("carts")
