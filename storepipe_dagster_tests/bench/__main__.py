@@ -1,9 +1,9 @@
 """``make bench``: the database beside PyMySQL and ConnectorX, the graph beside hand-written peers.
 
 The peers (DuckDB, Polars, and the graph's own transforms on classic Spark) make the trusted and
-refined tables of the same extract. Besides: captures by hand, the loose scripts that the project
-replaces, and what days and Dagster cost. Prints ratios of one run on one machine; absolute times
-mean little elsewhere.
+refined tables of the same extract, and those of a day that changed. Besides: captures by hand, the
+loose scripts that the project replaces, and what days and Dagster cost. Prints ratios of one run on
+one machine; absolute times mean little elsewhere.
 """
 
 import argparse
