@@ -1,4 +1,7 @@
-"""What commands print: rows for people and for programs, and progress to the screen."""
+"""What commands print: rows for people and for programs, and progress to the screen.
+
+What Dagster would print by itself is kept off it: its log is in its history.
+"""
 
 import csv
 import json
@@ -16,6 +19,7 @@ import click
 ROWS_AT_A_TIME = 10_000
 WIDE = 1_000
 FORMATS = ("table", "csv", "json")
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # as config of a run
 
 format_option = click.option(
     "--format",

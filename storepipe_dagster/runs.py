@@ -26,12 +26,12 @@ from dagster._core.storage.tags import (
 from storepipe_dagster import failures
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.printing import QUIET
 from storepipe_dagster.standing.standing import Standing
 from storepipe_dagster.turns import take_turn, wait_for_tables
 
 DEFINITIONS = "storepipe_dagster.definitions"
 PROCESS_TAG = "storepipe/process"
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 WARNING = 30
 NOT_RUN = "Dependencies for step"
 LINK = "databricks_run"  # in ``resources.databricks``, which is slow to import

@@ -11,10 +11,10 @@ import dagster as dg
 
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.partitions import FIRST_DAY, LAST_DAY
+from storepipe_dagster.printing import QUIET
 from storepipe_dagster.resources.lake_sql import LakeSql
 
 JUDGES = {"storepipe/judges": "a roll back"}  # a tag of these runs
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def judge(

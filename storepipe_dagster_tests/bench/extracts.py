@@ -13,8 +13,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from storepipe_dagster.io_managers.lake import PARQUET_FILE
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.store.synthetic import SyntheticShop
 from storepipe_dagster.times import capture_stamp
@@ -80,6 +82,17 @@ def write_extracts(lake: Path, lines: int, days: int) -> None:
                 _write(tables / name / f"cart_date={given['day']}", table)
 
 
+def change_day(lake: Path, day: date) -> None:
+    """Let each cart line of a day have one unit more, as if its carts had been changed."""
+    folder = lake / f"raw/relational/cart_items/cart_date={day}"
+    with pq.ParquetFile(folder / PARQUET_FILE) as file:
+        lines = file.read()
+    position = lines.schema.get_field_index("quantity")
+    field = lines.schema.field(position)
+    more = pc.add(lines["quantity"], 1).cast(field.type)
+    _write(folder, lines.set_column(position, field, more))
+
+
 def _carts(given: dict[str, Any]) -> str:
     first, second = CARTS.format(**given).split("UNION ALL")
     return f"WITH carts AS ({first}) FROM carts UNION ALL {second}"
@@ -123,6 +136,6 @@ def _as_table(rows: Iterator[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def _write(folder: Path, table: pa.Table) -> None:
-    folder.mkdir(parents=True)
-    file = folder / "data.parquet"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / PARQUET_FILE
     pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP)

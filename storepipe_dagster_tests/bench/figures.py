@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from storepipe_dagster_tests.bench.watching import Taken
 from storepipe_dagster_tests.end_to_end.commands import Home
@@ -16,6 +17,7 @@ from storepipe_dagster_tests.end_to_end.commands import Home
 OURS = "storepipe"
 FIGURES = ("seconds", "CPU s", "peak MiB", "MiB written", "files")
 UNKNOWN = math.nan  # what a peer does not have, or nobody measured
+DAY = "sale_date"
 DIGITS = 9  # of doubles that are compared: two engines add them up in their own orders
 
 Figures = Sequence[float]
@@ -36,11 +38,10 @@ class Measured:
         return (taken.seconds, taken.cpu, taken.peak, self.written / 2**20, self.files)
 
 
-def written(*folders: Path) -> tuple[int, int]:
-    """The bytes and the number of all files in the folders."""
-    sizes = [
-        file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file()
-    ]
+def written(*folders: Path, since: float = 0) -> tuple[int, int]:
+    """The bytes and the number of all files in the folders that were written since a time."""
+    files = [file.stat() for folder in folders for file in folder.rglob("*") if file.is_file()]
+    sizes = [file.st_size for file in files if file.st_mtime >= since]
     return sum(sizes), len(sizes)
 
 
@@ -61,7 +62,8 @@ def table(
 
 
 def _cell(figure: float, ours: float) -> str:
-    return f"{shown(figure)} ({figure / ours:.2f}x)" if ours > 0 else shown(figure)
+    is_comparable = ours > 0 and not math.isnan(figure)
+    return f"{shown(figure)} ({figure / ours:.2f}x)" if is_comparable else shown(figure)
 
 
 def shown(figure: float) -> str:
@@ -92,25 +94,41 @@ def growth(
 def expect_equal_tables(home: Home, names: Sequence[str], folder: Path, peer: str) -> None:
     """Stop if a peer's Parquet files hold other rows than the lake: ``trusted.sales`` and so on.
 
-    The columns are those that both have; ``folder`` has one file or folder per table.
+    The columns are those that both have; ``folder`` has one file or folder per table. Of tables by
+    day, sums of the rows' hashes are compared first: only the rows of one day are ever held.
     """
     for name in names:
         path = folder / f"{name.split('.')[1]}.parquet"
-        theirs = f"read_parquet('{path / '*.parquet' if path.is_dir() else path}')"
-        shared = _columns(home, name)
-        columns = ", ".join(shared[column] for column in _columns(home, theirs) if column in shared)
-        both = (f"SELECT {columns} FROM {name}", f"SELECT {columns} FROM {theirs}")
-        for one, other in (both, both[::-1]):
-            if rows := home.sql(f"({one} EXCEPT ALL {other}) LIMIT 3"):
-                raise SystemExit(f"{name} of {peer} differs; a row that only one has: {rows[0]}")
+        files = path / "**/*.parquet" if path.is_dir() else path
+        theirs = f"read_parquet('{files}', hive_partitioning = {path.is_dir()})"
+        known = _columns(home, theirs)
+        shared = {column: how for column, how in _columns(home, name).items() if column in known}
+        columns, rest = ", ".join(f"{how} AS {column}" for column, how in shared.items()), ""
+        if DAY in shared:
+            hashes = f"sum(hash({', '.join(shared.values())})) AS hashes"
+            by_day = f"{shared[DAY]} AS {DAY}, count(*) AS rows, {hashes}"
+            differing = _difference(home, by_day, (name, theirs), "GROUP BY ALL")
+            if not differing:
+                continue
+            rest = f"WHERE {DAY} = '{differing[DAY]}'"
+        if row := _difference(home, columns, (name, theirs), rest):
+            raise SystemExit(f"{name} of {peer} differs; a row that only one has: {row}")
+
+
+def _difference(
+    home: Home, columns: str, tables: tuple[str, str], rest: str = ""
+) -> dict[str, Any] | None:
+    """A row that only one of two tables has, or has more often."""
+    one, other = (f"SELECT {columns} FROM {table} {rest}" for table in tables)
+    rows = home.sql(f"({one} EXCEPT ALL {other}) UNION ALL ({other} EXCEPT ALL {one}) LIMIT 1")
+    return rows[0] if rows else None
 
 
 def _columns(home: Home, source: str) -> dict[str, str]:
-    """How each column is compared, by its name."""
+    """How each column is compared, by its name: engines differ in the width of numbers."""
     described = home.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM {source})")
+    types = {row["column_name"]: row["column_type"] for row in described}
     return {
-        row["column_name"]: f"round({row['column_name']}, {DIGITS})"
-        if row["column_type"] == "DOUBLE"
-        else row["column_name"]
-        for row in described
+        name: f"round({name}::DOUBLE, {DIGITS})" if kind == "DOUBLE" else f"{name}::{kind}"
+        for name, kind in types.items()
     }

@@ -6,18 +6,13 @@ cache of the disk. How a cold run's time is divided is in ``cold``.
 
 import json
 import shutil
-import sqlite3
-import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
-from datetime import timedelta
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.bench import cold
-from storepipe_dagster_tests.bench.extracts import FIRST_DAY
 from storepipe_dagster_tests.bench.figures import (
     FIGURES,
     Figures,
@@ -27,35 +22,14 @@ from storepipe_dagster_tests.bench.figures import (
     table,
     written,
 )
-from storepipe_dagster_tests.bench.watching import Taken, run
+from storepipe_dagster_tests.bench.pipeline import TRUSTED_AND_REFINED, recorded, run_days
 from storepipe_dagster_tests.end_to_end.commands import Home
 
 FAKESTORE = Path(__file__).parents[3] / "shared" / "data" / "fakestore"
 REAL_DAYS = 62
 YEAR = 365
-TRUSTED_AND_REFINED = ("--select", "group:trusted or group:refined")
 PYTHON = "Python's start and end"
 PARTS = (PYTHON, cold.IMPORTS, cold.SPARK, cold.WORK, cold.DAGSTER)
-
-
-def storepipe(home: Home, days: int, *options: str, module: Sequence[str] = ()) -> Taken:
-    """Run the command for the first days, or within a module that takes it."""
-    last = FIRST_DAY + timedelta(days=days - 1)
-    command = [sys.executable, "-m", *(module or ("storepipe_dagster.cli",)), "run", *options]
-    taken, _ = run([*command, "--from", str(FIRST_DAY), "--to", str(last)], home.environment)
-    return taken
-
-
-def recorded(home: Home) -> tuple[int, int, int]:
-    """The runs that Dagster recorded in a home, and their steps and events."""
-    steps = events = 0
-    files = sorted((home.path / "dagster/history/runs").glob("*-*.db"))
-    for file in files:
-        with closing(sqlite3.connect(file)) as log:
-            found = log.execute("SELECT count(*), count(DISTINCT step_key) FROM event_logs")
-            in_run, of_run = found.fetchone()
-        events, steps = events + in_run, steps + of_run
-    return len(files), steps, events
 
 
 def compare_days(carts: int, runs: int, year: int = YEAR) -> None:
@@ -68,12 +42,13 @@ def compare_days(carts: int, runs: int, year: int = YEAR) -> None:
         for number, (days, name) in product(range(runs), names.items()):
             home = Home(Path(folder) / f"{number}-{days}", urls[days])
             lake = Path(home.lake.root)
-            taken = Measured(storepipe(home, days), *written(lake))
+            taken = Measured(run_days(home, days)[0], *written(lake))
             graph.setdefault(name, []).append((*taken.figures, *recorded(home)))
             made = [lake / layer for layer in ("trusted", "refined")]
             for layer in (*made, home.path / "dagster"):
                 shutil.rmtree(layer)
-            taken = Measured(storepipe(home, days, *TRUSTED_AND_REFINED), *written(*made))
+            once_more, _ = run_days(home, days, *TRUSTED_AND_REFINED)
+            taken = Measured(once_more, *written(*made))
             tables.setdefault(name, []).append((*taken.figures, *recorded(home)))
         lines = home.sql("SELECT count(*) AS lines FROM raw_relational.cart_items")[0]["lines"]
     print(f"\n{lines:,} cart lines on one day and on {year}, median of {runs};")
@@ -111,7 +86,7 @@ def divided(home: Home, days: int, *options: str) -> Figures:
     """The seconds of a run from its process's start to its exit, and of its parts."""
     file = home.path.with_suffix(".json")
     module = ("storepipe_dagster_tests.bench.cold", str(file))
-    taken = storepipe(home, days, *options, module=module)
+    taken, _ = run_days(home, days, *options, module=module)
     parts = json.loads(file.read_text())
     parts[PYTHON] = taken.seconds - sum(parts.values())
     return (taken.seconds, *(parts[name] for name in PARTS))

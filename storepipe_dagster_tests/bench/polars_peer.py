@@ -1,5 +1,11 @@
-"""Trusted and refined as an engineer would write them by hand in Polars, on the same extract."""
+"""Trusted and refined as an engineer would write them by hand in Polars, on the same extract.
 
+A process of its own: ``python -m storepipe_dagster_tests.bench.polars_peer LAKE OUT [DAY]``. Sales
+and rejected sales are kept by day. For one day that changed, these are replaced for this day, and
+the other tables made again from all days.
+"""
+
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +15,7 @@ STAMP = "%Y%m%dT%H%M%S%.fZ"
 SINCE_EVER = pl.datetime(1, 1, 1, time_unit="us")
 PRODUCT = {"id": pl.Int64, "title": pl.String, "category": pl.String, "price": pl.Float64}
 CART = ["sale_date", "cart_id"]
+BY_DAY = ("sales", "rejected_sales")
 TOTALS = [pl.sum("lines"), pl.sum("units"), pl.sum("revenue")]
 
 
@@ -42,7 +49,7 @@ def product_prices(lake: Path) -> pl.LazyFrame:
     )
 
 
-def cart_lines(lake: Path, prices: pl.LazyFrame) -> pl.LazyFrame:
+def cart_lines(lake: Path, prices: pl.LazyFrame, days: str) -> pl.LazyFrame:
     def extract(pattern: str) -> pl.LazyFrame:
         files = lake / "raw/relational" / pattern
         return pl.scan_parquet(files, hive_partitioning=False)
@@ -54,8 +61,8 @@ def cart_lines(lake: Path, prices: pl.LazyFrame) -> pl.LazyFrame:
     begun = prices.drop("valid_to").with_columns(pl.col("valid_from").fill_null(SINCE_EVER))
     midnight = pl.col("cart_date").dt.offset_by("1d").cast(pl.Datetime("us"))
     return (
-        extract("cart_items/*/*.parquet")
-        .join(extract("carts/*/*.parquet"), on=cart)
+        extract(f"cart_items/{days}/*.parquet")
+        .join(extract(f"carts/{days}/*.parquet"), on=cart)
         .join(users, on="user_id", how="left")
         .join(products, on="product_id", how="left")
         .with_columns(midnight=midnight)
@@ -100,11 +107,29 @@ def sales_by(dimension: str, sales: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def sales_by_day(sales: pl.LazyFrame) -> pl.LazyFrame:
+    average = (cents("revenue") / pl.col("carts")).round(mode="half_away_from_zero") / 100
+    return sales_by("sale_date", sales).with_columns(
+        average_cart_value=average.cast(pl.Decimal(18, 2))
+    )
+
+
+def sales_by_category(sales: pl.LazyFrame) -> pl.LazyFrame:
+    revenue = cents("revenue")
+    return sales_by("category", sales).with_columns(revenue_share=revenue / revenue.sum())
+
+
+def cents(money: str) -> pl.Expr:
+    """Doubles hold cents exactly."""
+    return (pl.col(money) * 100).cast(pl.Float64)
+
+
 def sales_by_product(sales: pl.LazyFrame) -> pl.LazyFrame:
     latest = sales.group_by("product_id").agg(
         pl.col("product_title", "category").sort_by("sale_date").last()
     )
-    cents = (pl.col("revenue") * 100).cast(pl.Float64)
+    revenue = cents("revenue")
+    share = pl.col("cumulative_revenue_share")
     return (
         sales_by("product_id", sales)
         .select("product_id", "carts", "units", "revenue")
@@ -112,7 +137,15 @@ def sales_by_product(sales: pl.LazyFrame) -> pl.LazyFrame:
         .sort("revenue", "product_id", descending=[True, False])
         .with_columns(
             revenue_rank=pl.int_range(1, pl.len() + 1),
-            cumulative_revenue_share=cents.cum_sum() / cents.sum(),
+            revenue_share=revenue / revenue.sum(),
+            cumulative_revenue_share=revenue.cum_sum() / revenue.sum(),
+        )
+        .with_columns(
+            abc_class=pl.when(share <= 0.8)
+            .then(pl.lit("A"))
+            .when(share <= 0.95)
+            .then(pl.lit("B"))
+            .otherwise(pl.lit("C"))
         )
     )
 
@@ -131,7 +164,20 @@ def customer_segments(sales: pl.LazyFrame) -> pl.LazyFrame:
         "monetary": "monetary_score",
     }.items():
         scored = scored.sort(measure, "user_id").with_columns(quintile().alias(score))
-    return scored
+    recency, frequency = pl.col("recency_score"), pl.col("frequency_score")
+    last = pl.col("last_sale_date")
+    return scored.with_columns(
+        recency_days=(last.max() - last).dt.total_days(),
+        segment=pl.when((recency >= 4) & (frequency >= 4))
+        .then(pl.lit("champion"))
+        .when((recency >= 4) & (frequency <= 2))
+        .then(pl.lit("new"))
+        .when((recency <= 2) & (frequency >= 3))
+        .then(pl.lit("at_risk"))
+        .when(recency <= 2)
+        .then(pl.lit("lost"))
+        .otherwise(pl.lit("regular")),
+    )
 
 
 def quintile() -> pl.Expr:
@@ -158,48 +204,75 @@ def customer_cohorts(sales: pl.LazyFrame) -> pl.LazyFrame:
         months.join(cohorts, on="user_id")
         .group_by("cohort_month", months_since_first=months_since_first)
         .agg(customers=pl.len())
+        .with_columns(cohort_size=pl.max("customers").over("cohort_month"))
+        .with_columns(retention=pl.col("customers") / pl.col("cohort_size"))
     )
 
 
-def product_affinity(sales: pl.LazyFrame) -> pl.LazyFrame:
+def product_affinity(sales: pl.LazyFrame, days: pl.LazyFrame, of: pl.LazyFrame) -> pl.LazyFrame:
+    """How often products are bought together; ``days`` and ``of`` are sales by day, by product."""
     bought = sales.select(*CART, "product_id").unique()
+    one = of.select("product_id", of_one="carts")
+    other = of.select(other_product_id="product_id", of_other="carts")
+    support, carts = pl.col("carts_together") / pl.col("carts"), pl.col("carts")
+    expected = (pl.col("of_one") / carts) * (pl.col("of_other") / carts)
     return (
         bought.join(bought.rename({"product_id": "other_product_id"}), on=CART)
         .filter(pl.col("product_id") < pl.col("other_product_id"))
         .group_by("product_id", "other_product_id")
         .agg(carts_together=pl.len())
         .filter(pl.col("carts_together") >= 2)
+        .join(one, on="product_id")
+        .join(other, on="other_product_id")
+        .join(days.select(pl.sum("carts")), how="cross")
+        .with_columns(
+            support=support,
+            confidence=pl.col("carts_together") / pl.col("of_one"),
+            lift=support / expected,
+        )
+        .drop("carts", "of_one", "of_other")
     )
 
 
-def write_tables(lake: Path, out: Path) -> None:
-    """Write every table as one Parquet file."""
+def write_tables(lake: Path, out: Path, day: str | None = None) -> None:
+    """Write every table as one Parquet file, or as files by day, of which one is replaced."""
+
+    def target(name: str) -> Path | pl.PartitionBy:
+        path = out / f"{name}.parquet"
+        if name not in BY_DAY:
+            return path
+        shutil.rmtree(path / f"sale_date={day}", ignore_errors=True)
+        return pl.PartitionBy(path, key="sale_date", include_key=False)
 
     def write(tables: dict[str, pl.LazyFrame]) -> None:
         files = [
-            table.sink_parquet(out / f"{name}.parquet", lazy=True) for name, table in tables.items()
+            table.sink_parquet(target(name), mkdir=True, lazy=True)
+            for name, table in tables.items()
         ]
         pl.collect_all(files, engine="streaming")
 
+    def read(name: str) -> pl.LazyFrame:
+        return pl.scan_parquet(out / f"{name}.parquet")
+
     write({"product_prices": product_prices(lake)})
-    lines = cart_lines(lake, pl.scan_parquet(out / "product_prices.parquet"))
+    lines = cart_lines(lake, read("product_prices"), f"cart_date={day}" if day else "*")
     is_sale = pl.col("reason").is_null()
     write({"sales": lines.filter(is_sale).drop("reason"), "rejected_sales": lines.filter(~is_sale)})
-    sales = pl.scan_parquet(out / "sales.parquet")
-    categories = sales_by("category", sales)
-    share = pl.col("revenue").cast(pl.Float64) / pl.col("revenue").sum().cast(pl.Float64)
+    sales = read("sales")
     write(
         {
-            "sales_by_day": sales_by("sale_date", sales),
-            "sales_by_category": categories.with_columns(revenue_share=share),
+            "sales_by_day": sales_by_day(sales),
+            "sales_by_category": sales_by_category(sales),
             "sales_by_product": sales_by_product(sales),
             "sales_by_city": sales_by("city", sales).drop("lines"),
             "customer_segments": customer_segments(sales),
             "customer_cohorts": customer_cohorts(sales),
-            "product_affinity": product_affinity(sales),
         }
     )
+    affinity = product_affinity(sales, read("sales_by_day"), read("sales_by_product"))
+    write({"product_affinity": affinity})
 
 
 if __name__ == "__main__":
-    write_tables(*map(Path, sys.argv[1:]))
+    lake, out, *days = sys.argv[1:]
+    write_tables(Path(lake), Path(out), *days)

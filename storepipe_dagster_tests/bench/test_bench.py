@@ -2,8 +2,11 @@
 
 import json
 import math
+import os
+from datetime import date
 from types import SimpleNamespace
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,12 +14,26 @@ import pytest
 from storepipe_dagster.layers.mysql import transforms
 from storepipe_dagster.layers.mysql.schemas import CART_ITEMS
 from storepipe_dagster.layers.raw.schemas import Cart
+from storepipe_dagster.layers.refined import schemas as refined
+from storepipe_dagster.layers.trusted import schemas as trusted
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster.store.synthetic import SyntheticShop
-from storepipe_dagster_tests.bench import capture, cold, database, figures, loose_scripts
+from storepipe_dagster_tests.bench import (
+    capture,
+    cold,
+    database,
+    duckdb_peer,
+    engines,
+    extracts,
+    figures,
+    graph,
+    loose_scripts,
+    polars_peer,
+)
 from storepipe_dagster_tests.end_to_end.commands import Home
 
 FIRST, LAST = "2020-01-01", "2020-01-02"
+TABLES = [name.split(".")[1] for name in engines.TABLES]
 
 
 def test_the_median_is_that_of_each_figure():
@@ -24,11 +41,11 @@ def test_the_median_is_that_of_each_figure():
 
 
 def test_the_table_tells_each_figure_and_its_ratio_to_ours():
-    rows = {"storepipe": (2.0, 10, 0), "peer": (5.0, 5, 3)}
+    rows = {"storepipe": (2.0, 10, 0), "peer": (5.0, math.nan, 3)}
     assert list(figures.table(rows, ("seconds", "files", "rows"))) == [
         f"  {'':<10}{'seconds':>20}{'files':>20}{'rows':>20}",
         f"  {'storepipe':<10}{'2 (1.00x)':>20}{'10 (1.00x)':>20}{'0':>20}",
-        f"  {'peer':<10}{'5 (2.50x)':>20}{'5 (0.50x)':>20}{'3':>20}",
+        f"  {'peer':<10}{'5 (2.50x)':>20}{'-':>20}{'3':>20}",
     ]
 
 
@@ -56,6 +73,13 @@ def test_written_are_the_bytes_and_files_of_all_folders(tmp_path):
     assert figures.written(tmp_path) == (8, 2)
 
 
+def test_written_since_a_time_are_the_files_that_are_not_older(tmp_path):
+    for seconds in (1, 2, 3):
+        (tmp_path / f"{seconds}").write_text("1" * seconds)
+        os.utime(tmp_path / f"{seconds}", (seconds, seconds))
+    assert figures.written(tmp_path, since=2) == (5, 2)
+
+
 def test_rows_that_differ_from_the_lake_end_the_benchmark(tmp_path):
     rows = [{"user_id": 1, "share": 0.1}, {"user_id": 2, "share": 0.2}]
     folder = tmp_path / "lake/raw/relational/users"
@@ -71,6 +95,103 @@ def test_rows_that_differ_from_the_lake_end_the_benchmark(tmp_path):
     for others in (rows[:1], [*rows, rows[1]], [rows[0], {**rows[1], "share": 0.3}]):
         with pytest.raises(SystemExit, match=r"raw_relational\.users of peer differs"):
             compare(others)
+
+
+def test_a_row_that_differs_on_one_of_the_days_is_found(tmp_path):
+    rows = [{"cart_id": 7, "sale_date": date(2020, 1, day), "units": day} for day in (1, 2, 2)]
+    folder = tmp_path / "lake/raw/relational/sales"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "data.parquet")
+
+    def compare(rows):
+        by_day = tmp_path / "sales.parquet"
+        pq.write_to_dataset(
+            pa.Table.from_pylist(rows),
+            by_day,
+            partition_cols=["sale_date"],
+            existing_data_behavior="delete_matching",
+        )
+        figures.expect_equal_tables(Home(tmp_path), ["raw_relational.sales"], tmp_path, "peer")
+
+    compare([{**row, "units": float(row["units"])} for row in reversed(rows)])
+    for others in (rows[:2], [*rows, rows[2]], [*rows[:2], {**rows[2], "units": 3}]):
+        with pytest.raises(SystemExit, match=r"sales of peer differs; .*'sale_date': '2020-01-02'"):
+            compare(others)
+
+
+@pytest.mark.parametrize("peer", [duckdb_peer, polars_peer])
+def test_a_peer_makes_the_columns_of_the_contract(peer, tmp_path):
+    extracts.write_extracts(tmp_path / "lake", 3000, 3)
+    peer.write_tables(tmp_path / "lake", tmp_path)
+    for name in TABLES:
+        schema = getattr(refined, name.upper(), None) or getattr(trusted, name.upper())
+        assert set(schema.names) <= set(relation(tmp_path, name).columns), name
+
+
+@pytest.mark.parametrize("peer", [duckdb_peer, polars_peer])
+def test_a_peer_that_makes_a_changed_day_again_has_the_tables_of_all_days(peer, tmp_path):
+    lake, again, anew = (tmp_path / name for name in ("lake", "again", "anew"))
+    again.mkdir()
+    anew.mkdir()
+    extracts.write_extracts(lake, 3000, 3)
+    peer.write_tables(lake, again)
+    before = {name: rows_of(again, name) for name in TABLES}
+    extracts.change_day(lake, date(2020, 1, 2))
+    peer.write_tables(lake, again, LAST)
+    peer.write_tables(lake, anew)
+    after = {name: rows_of(again, name) for name in TABLES}
+    assert after == {name: rows_of(anew, name) for name in TABLES}
+    changed = {name for name in TABLES if before[name] != after[name]}
+    assert changed > {"sales", "rejected_sales", "sales_by_day", "customer_segments"}
+
+
+def relation(folder, name):
+    path = folder / f"{name}.parquet"
+    files = str(path / "*/*.parquet" if path.is_dir() else path)
+    return duckdb.read_parquet(files, hive_partitioning=path.is_dir())
+
+
+def rows_of(folder, name):
+    table = relation(folder, name)
+    names = ", ".join(
+        f"round({column}, {figures.DIGITS}) AS {column}" if kind == "DOUBLE" else column
+        for column, kind in sorted(zip(table.columns, map(str, table.types), strict=True))
+    )
+    return table.project(names).order("ALL").fetchall()
+
+
+def test_classic_spark_gets_no_larger_sizes_than_it_should(monkeypatch, capsys):
+    measured = []
+
+    def measure(lines, days, runs, peers):
+        measured.append((lines, peers))
+        return lines, {"storepipe": (1.0,)}, {"storepipe": (2.0,)}
+
+    monkeypatch.setattr(engines, "measure", measure)
+    monkeypatch.setattr(engines, "TITLES", ("seconds",))
+    engines.compare([10, 20], 1, 1, ["duckdb", "classic"], 10)
+    assert measured == [(10, ["duckdb", "classic"]), (20, ["duckdb"])]
+    told = capsys.readouterr().out
+    assert told.count("classic is left out above 10 lines: --classic-up-to") == 1
+    assert told.count("storepipe: seconds x1.00") == 2
+
+
+def test_the_seconds_of_steps_are_added_up_by_their_layers():
+    told = """\
+[ 1/12] raw/carts                            0.50 s  3 rows
+[ 2/12] raw/relational/carts                 1.00 s
+        a warning of 7.00 s
+[11/12] trusted/sales                        2.00 s  3 rows
+[12/12] refined/sales_by_day                 0.25 s  1 rows
+        refined/sales_by_city                        1 rows
+[12/12] refined/store_report                 0.25 s
+"""
+    assert graph.seconds_by_layer(told) == {
+        "raw": 0.5,
+        "relational": 1.0,
+        "trusted": 2.0,
+        "refined": 0.5,
+    }
 
 
 @pytest.fixture(scope="module")

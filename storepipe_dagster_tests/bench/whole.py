@@ -24,18 +24,13 @@ from storepipe_dagster_tests.bench.figures import (
     table,
     written,
 )
+from storepipe_dagster_tests.bench.pipeline import TABLES
 from storepipe_dagster_tests.bench.watching import Taken, run
 from storepipe_dagster_tests.end_to_end.commands import Home
 from storepipe_dagster_tests.servers.mariadb import Database, MariaDb
 
 SCRIPTS = "loose scripts"
 BENCH = "storepipe_dagster_tests.bench"
-TABLES = (
-    *("trusted.product_prices", "trusted.sales", "trusted.rejected_sales"),
-    *("refined.sales_by_day", "refined.sales_by_category", "refined.sales_by_product"),
-    *("refined.sales_by_city", "refined.customer_segments", "refined.customer_cohorts"),
-    "refined.product_affinity",
-)
 
 
 def run_storepipe(home: Home, first: str, last: str) -> Measured:
