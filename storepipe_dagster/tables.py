@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, tags_of
+from storepipe_dagster.io_managers.delta_days import DailyRows
 
 
 def delta_table(
@@ -38,8 +39,8 @@ def delta_table(
 
 
 def asked_for(
-    context: dg.AssetExecutionContext, tables: Mapping[str, DataFrame]
-) -> Iterator[dg.Output[DataFrame]]:
+    context: dg.AssetExecutionContext, tables: Mapping[str, DataFrame | DailyRows]
+) -> Iterator[dg.Output[DataFrame | DailyRows]]:
     """The tables that the run selects; the others are not computed."""
     selected = context.op_execution_context.selected_output_names
     for name in [name for name in tables if name in selected]:

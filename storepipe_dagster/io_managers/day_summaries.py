@@ -19,6 +19,7 @@ from pyspark.sql import types as T
 
 from storepipe_dagster.io_managers.delta import days_read, open_upstream
 from storepipe_dagster.io_managers.delta_days import (
+    DailyRows,
     by_day,
     condition,
     files_by_day,
@@ -106,6 +107,11 @@ class SummarisedDays:
             kept.update_incremental()
         rows = self._load(path, kept).drop(SOURCE)
         return rows.where(condition(self.column, self.days)) if self.days else rows
+
+    def by_day(self, summary: DaySummary) -> DailyRows:
+        """The same rows, by day."""
+        rows = self.of(summary)
+        return DailyRows(lambda days: rows.where(condition(self.column, days)))
 
     def _of_days(self, table: deltalake.DeltaTable) -> Mapping[str, Files]:
         files = files_by_day(table, self.column)

@@ -29,6 +29,7 @@ from storepipe_dagster.asset_metadata import (
 )
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.delta_days import (
+    DailyRows,
     condition,
     files_by_day,
     files_of,
@@ -36,7 +37,6 @@ from storepipe_dagster.io_managers.delta_days import (
     parts_of,
     replace_in_parts,
     sizes_upstream,
-    split,
 )
 from storepipe_dagster.io_managers.lake import (
     Lake,
@@ -57,7 +57,7 @@ class SchemaMismatchError(UserError):
 class DeltaIOManager(dg.ConfigurableIOManager):
     """Writes Spark DataFrames; reads them into Spark, or into Arrow where the input says so.
 
-    A long range of days is computed ``in_parts``, unless Spark has a cluster for it.
+    A long range of ``DailyRows`` is computed ``in_parts``, unless Spark has a cluster for it.
     """
 
     lake: dg.ResourceDependency[Lake]
@@ -66,7 +66,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
 
     @explained
     @persistent
-    def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: DataFrame | DailyRows) -> None:
         """Replace the days asked for, or the table; other days and versions are not touched.
 
         A table of an earlier contract gets the columns of this one with the run that replaces all
@@ -74,9 +74,11 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         """
         path, options = self.lake.path(context.asset_key), self.lake.storage_options
         contract: dg.TableSchema = context.definition_metadata[COLUMN_SCHEMA]
-        schema = _checked(context.asset_key, obj.schema, contract)
         column = partition_column(context)
         days = list(context.asset_partition_keys) if column else []
+        parts = self._parts(context, days) if isinstance(obj, DailyRows) else [days]
+        rows = obj.of(parts[0]) if isinstance(obj, DailyRows) else obj
+        schema = _checked(context.asset_key, rows.schema, contract)
         table = deltalake.DeltaTable.create(
             path,
             schema=deltalake.Schema.from_json(schema.json()),
@@ -93,17 +95,19 @@ class DeltaIOManager(dg.ConfigurableIOManager):
                 context.asset_key.to_user_string(),
                 ", ".join(differing),
             )
-            rows = held_to(days, obj, column) if column else obj
-            nullable = obj.sparkSession.createDataFrame([], schema).union(rows)
+            rows = obj.of(days) if isinstance(obj, DailyRows) else obj
+            rows = held_to(days, rows, column) if column else rows
+            nullable = rows.sparkSession.createDataFrame([], schema).union(rows)
             writer = _overwriting(nullable).option("overwriteSchema", "true")
             writer.partitionBy(*filter(None, [column])).save(place)
         elif not column:
-            _overwriting(obj).save(place)
+            _overwriting(rows).save(place)
             _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
-        elif len(parts := self._parts(context, days)) > 1:
-            replace_in_parts(self.lake, path, table, column, split(obj, column, parts))
+        elif isinstance(obj, DailyRows) and len(parts) > 1:
+            made = ((part, held_to(part, obj.of(part), column)) for part in parts)
+            replace_in_parts(self.lake, path, table, column, made)
         else:
-            writer = _overwriting(held_to(days, obj, column))
+            writer = _overwriting(held_to(days, rows, column))
             writer.option("replaceWhere", condition(column, days)).save(place)
         self._describe(context, path, contract, column, days)
 

@@ -10,7 +10,8 @@ import json
 import re
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -26,6 +27,16 @@ BYTES_AT_ONCE = 48 * 2**20  # as Parquet: some five million cart lines, which ta
 MOST_TASKS = 32
 OF_COLUMNS = ("null_count.", "min.", "max.")
 DAY_IN_PATH = re.compile(r"=(\d{4}-\d\d-\d\d)/[^/]+$")
+
+
+@dataclass(frozen=True)
+class DailyRows:
+    """A table by day, read or computed when its days are asked for, and only those.
+
+    ``of`` gives the rows of a closed range of days.
+    """
+
+    of: Callable[[Sequence[str]], DataFrame]
 
 
 def condition(column: str, days: Sequence[str]) -> str:
@@ -89,16 +100,6 @@ def parts_of(days: Sequence[str], sizes: Mapping[str, int]) -> list[Sequence[str
     return [*parts, days[start:]]
 
 
-def split(
-    rows: DataFrame, column: str, parts: Sequence[Sequence[str]]
-) -> Iterator[tuple[Sequence[str], DataFrame]]:
-    """The rows of each part of a range of days, held to the range."""
-    days = [day for part in parts for day in part]
-    for part in parts:
-        # Held to the days after the condition: what may be an error is tested on all rows.
-        yield part, held_to(days, rows.where(_is_in(part, column, days)), column)
-
-
 def replace_in_parts(
     lake: Lake,
     path: str,
@@ -127,14 +128,6 @@ def replace_in_parts(
         raise
     # From here on nothing is removed: a commit may have landed whose answer was lost.
     _commit(table, files, column, days)
-
-
-def _is_in(part: Sequence[str], column: str, days: Sequence[str]) -> str:
-    """The condition of a part; rows of none of the days are in the first, which refuses them."""
-    if part[0] != days[0]:
-        return condition(column, part)
-    later = days[len(part)]
-    return f"{column} IS NULL OR {column} < '{later}' OR {column} > '{days[-1]}'"
 
 
 def _added_files(

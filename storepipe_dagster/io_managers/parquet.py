@@ -10,6 +10,7 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 
 from storepipe_dagster.asset_metadata import ROW_COUNT, SIZE, lineage_in
+from storepipe_dagster.io_managers.delta_days import DailyRows
 from storepipe_dagster.io_managers.lake import (
     PARQUET_FILE,
     Lake,
@@ -65,8 +66,11 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             )
 
     @explained
-    def load_input(self, context: dg.InputContext) -> DataFrame:
-        """Read the table or the days asked for; raises ``MissingUpstreamError``."""
+    def load_input(self, context: dg.InputContext) -> DataFrame | DailyRows:
+        """Read the table, or the days asked for; raises ``MissingUpstreamError``.
+
+        An input annotated as ``DailyRows`` is: Spark then opens no file of another day.
+        """
         column = partition_column(context)
         days: Sequence[str | None] = context.asset_partition_keys if column else [None]
         paths = {
@@ -76,10 +80,14 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         # Sail would take a file that is not there for an empty table without columns.
         if missing := [day for day, path in paths.items() if path not in there[day]]:
             raise MissingUpstreamError(context.asset_key, [day for day in missing if day])
-        table: DataFrame = self.pyspark.spark_session.read.parquet(
-            *(self.lake.spark_path(path) for path in paths.values())
-        )
-        return table
+
+        def read(wanted: Sequence[str | None]) -> DataFrame:
+            table: DataFrame = self.pyspark.spark_session.read.parquet(
+                *(self.lake.spark_path(paths[day]) for day in wanted)
+            )
+            return table
+
+        return DailyRows(read) if context.dagster_type.typing_type is DailyRows else read(days)
 
 
 def _batches_by_day(

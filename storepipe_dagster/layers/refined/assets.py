@@ -15,6 +15,7 @@ from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture, tags_o
 from storepipe_dagster.automation import AFTER_ALL_CHANGES, AFTER_CHANGES
 from storepipe_dagster.figures import sums_of
 from storepipe_dagster.io_managers.day_summaries import DaySummary, SummarisedDays
+from storepipe_dagster.io_managers.delta_days import DailyRows
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.refined import schemas, summaries, transforms
 from storepipe_dagster.layers.refined.report import page
@@ -51,9 +52,10 @@ PRODUCT_DAYS = DaySummary(
         **sums_of("revenue", "carts"),
     },
 )
-def sales_by_day(sales: SummarisedDays) -> DataFrame:
+def sales_by_day(sales: SummarisedDays) -> DailyRows:
     """Each day's sales. Where lines are missing from a day, see ``trusted/rejected_sales``."""
-    return transforms.sales_by_day(sales.of(CARTS))
+    carts = sales.by_day(CARTS)
+    return DailyRows(lambda days: transforms.sales_by_day(carts.of(days)))
 
 
 @dg.multi_asset(
@@ -112,7 +114,7 @@ def sales_by_day(sales: SummarisedDays) -> DataFrame:
 )
 def refined_all_sales(
     context: dg.AssetExecutionContext, sales: SummarisedDays
-) -> Iterator[dg.Output[DataFrame]]:
+) -> Iterator[dg.Output[DataFrame | DailyRows]]:
     """The metrics of all sales that there are."""
     carts, product_days = sales.of(CARTS), sales.of(PRODUCT_DAYS)
     tables = {

@@ -3,13 +3,14 @@
 Each table is one transform; where it runs is decided in ``resources.deployments``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 from pyspark.sql import DataFrame
 
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, tags_of
 from storepipe_dagster.figures import counts_by
+from storepipe_dagster.io_managers.delta_days import DailyRows
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.trusted import schemas, transforms
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
@@ -74,16 +75,19 @@ def trusted_product_prices(captures: DataFrame) -> DataFrame:
 )
 def trusted_cart_lines(
     context: dg.AssetExecutionContext,
-    carts: DataFrame,
-    cart_items: DataFrame,
+    carts: DailyRows,
+    cart_items: DailyRows,
     users: DataFrame,
     products: DataFrame,
     prices: DataFrame,
-) -> Iterator[dg.Output[DataFrame]]:
+) -> Iterator[dg.Output[DataFrame | DailyRows]]:
     """Every cart line: as a sale, or rejected."""
-    lines = (carts, cart_items, users, products, prices)
+
+    def lines(days: Sequence[str]) -> tuple[DataFrame, ...]:
+        return (carts.of(days), cart_items.of(days), users, products, prices)
+
     tables = {
-        "sales": transforms.sales(*lines),
-        "rejected_sales": transforms.rejected_sales(*lines),
+        "sales": DailyRows(lambda days: transforms.sales(*lines(days))),
+        "rejected_sales": DailyRows(lambda days: transforms.rejected_sales(*lines(days))),
     }
     yield from asked_for(context, tables)
