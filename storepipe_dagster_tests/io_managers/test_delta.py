@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 import deltalake
@@ -70,7 +71,7 @@ def sales_from(make):
             **sums_of("revenue"),
         },
     )
-    def sales(pyspark: LazyPySparkResource) -> DataFrame:
+    def sales(pyspark: LazyPySparkResource) -> Any:
         return make(pyspark.spark_session)
 
     return sales
@@ -592,11 +593,11 @@ def test_a_failed_write_leaves_the_last_version(resources, table, ask):
     assert sorted(ask("SELECT cart_id FROM trusted.sales")) == [(1,), (2,)]
 
 
-def write_and_stop(connection, make_lake):
+def write_and_stop(connection, make_lake, by_day=lambda make: make):
     lake = make_lake()
     pyspark = InProcessSpark(lake=lake)
     manager = DeltaIOManager(lake=lake, pyspark=pyspark)
-    asset = sales_from(half_of_it(lambda: stop_here(connection)))
+    asset = sales_from(by_day(half_of_it(lambda: stop_here(connection))))
     materialize([asset], {"delta": manager, "pyspark": pyspark}, DAY_1, DAY_2)
 
 

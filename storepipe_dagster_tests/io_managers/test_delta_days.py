@@ -15,6 +15,7 @@ from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 
 from storepipe_dagster.io_managers import delta, delta_days
+from storepipe_dagster.io_managers.delta_days import DailyRows, condition
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -30,7 +31,6 @@ from storepipe_dagster_tests.io_managers.test_delta import (
     files_of,
     read_sales,
     sales_from,
-    sales_of,
     table,  # noqa: F401
     write_and_stop,
 )
@@ -40,6 +40,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 def single_days(days, _sizes):
     return [[day] for day in days]
+
+
+def by_day(make):
+    """What makes a table of a Spark session makes it by day."""
+    return lambda spark: DailyRows(lambda days: make(spark).where(condition("sale_date", days)))
+
+
+def sales_of(*rows):
+    """The partitioned asset, with rows of (day, cart_id) that it gives by day."""
+    return sales_from(by_day(lambda spark: carts_df(spark, *rows)))
 
 
 @pytest.fixture(autouse=True)
@@ -131,8 +141,8 @@ def test_nothing_is_left_of_the_parts_but_their_files(resources, table, listing)
     ]
 
 
-@pytest.mark.parametrize("day", ["2023-12-31", DAY_3, None], ids=["before", "after", "no day"])
-def test_rows_of_a_day_not_asked_for_are_refused_and_nothing_is_left(
+@pytest.mark.parametrize("day", ["2023-12-31", DAY_1, DAY_3, None])
+def test_rows_of_a_day_that_is_not_of_the_part_are_refused_and_nothing_is_left(
     resources,
     table,  # noqa: F811
     listing,
@@ -141,14 +151,34 @@ def test_rows_of_a_day_not_asked_for_are_refused_and_nothing_is_left(
     materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)
     before = listing()
 
+    def outside(spark):
+        others = {DAY_1: [(DAY_1, 7)], DAY_2: [(DAY_2, 8), (day, 9)]}
+        return DailyRows(lambda days: carts_df(spark, *others[days[0]]))
+
     with pytest.raises(
         PySparkException,
-        match=f"outside of the days asked for, {DAY_1} to {DAY_2}: sale_date = {day or 'null'}",
+        match=f"outside of the days asked for, {DAY_2} to {DAY_2}: sale_date = {day or 'null'}",
     ):
-        materialize([sales_of((DAY_1, 7), (day, 8))], resources, DAY_1, DAY_2)
+        materialize([sales_from(outside)], resources, DAY_1, DAY_2)
 
     assert listing() == before
     assert carts_in(table()) == [1, 3]
+
+
+def test_only_the_days_of_a_part_are_asked_for(resources, table):  # noqa: F811
+    asked = []
+
+    def make(spark):
+        def rows(days):
+            asked.append(days)
+            return carts_df(spark, *((day, 1) for day in days))
+
+        return DailyRows(rows)
+
+    materialize([sales_from(make)], resources, DAY_1, DAY_3)
+
+    assert [*map(list, asked)] == [[DAY_1], [DAY_1], [DAY_2], [DAY_3]]  # once for the columns
+    assert carts_in(table()) == [1, 1, 1]
 
 
 def test_a_later_part_that_fails_takes_the_earlier_with_it(resources, table, listing):  # noqa: F811
@@ -165,7 +195,7 @@ def test_a_later_part_that_fails_takes_the_earlier_with_it(resources, table, lis
         )
 
     with pytest.raises(PySparkException, match="a worker is gone"):
-        materialize([sales_from(fails_on_the_second_day)], resources, DAY_1, DAY_2)
+        materialize([sales_from(by_day(fails_on_the_second_day))], resources, DAY_1, DAY_2)
 
     assert listing() == before
     assert carts_in(table()) == [1, 2]
@@ -173,7 +203,7 @@ def test_a_later_part_that_fails_takes_the_earlier_with_it(resources, table, lis
 
 def write_a_part_and_stop(connection, make_lake):
     delta.parts_of = single_days  # this process ends with the test
-    write_and_stop(connection, make_lake)
+    write_and_stop(connection, make_lake, by_day)
 
 
 def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
@@ -222,7 +252,7 @@ def test_of_writers_of_the_same_days_at_one_time_one_is_kept_whole(resources, ta
             days = zip((DAY_1, DAY_2), cart_ids, strict=True)
             return carts_df(spark, *days)
 
-        return materialize([sales_from(rows)], resources, DAY_1, DAY_2).success
+        return materialize([sales_from(by_day(rows))], resources, DAY_1, DAY_2).success
 
     with ThreadPoolExecutor(2) as threads:
         assert all(threads.map(write, [(10, 11), (20, 21)]))

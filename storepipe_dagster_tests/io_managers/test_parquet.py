@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame
 
+from storepipe_dagster.io_managers.delta_days import DailyRows
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.io_managers.parquet import ParquetIOManager, RowsOutsideError
 from storepipe_dagster.resources.spark import InProcessSpark
@@ -207,6 +208,42 @@ def test_an_asset_without_days_reads_all_days(resources):
     materialize([carts_of(batch((DAY_1, 1), (DAY_3, 3)))], resources, DAY_1, DAY_3)
 
     assert read_ids(resources) == [1, 3]
+
+
+def test_an_input_by_day_opens_the_files_of_the_days_it_is_asked_for(resources, lake):
+    assets = [carts_of(batch((DAY_1, 1), (DAY_2, 2), (DAY_3, 3)))]
+    materialize(assets, resources, DAY_1, DAY_3)
+    got = []
+
+    @dg.asset(
+        ins={"carts": dg.AssetIn(["raw", "relational", "carts"])},
+        partitions_def=DAYS,
+        backfill_policy=SINGLE_RUN,
+    )
+    def reader(carts: DailyRows) -> None:
+        lake.files.pipe_file(f"{lake.root}/{FILE_3}", b"no Parquet")
+        parts = ([DAY_1], [DAY_1, DAY_2])
+        got.extend([row[1] for row in read_rows(carts.of(part))] for part in parts)
+
+    materialize([*assets, reader], resources, DAY_1, DAY_3, select="reader")
+
+    assert got == [[1], [1, 2]]
+
+
+def test_an_input_by_day_names_days_that_are_not_there(resources):
+    assets = [carts_of(batch((DAY_1, 1)))]
+    materialize(assets, resources, DAY_1)
+
+    @dg.asset(
+        ins={"carts": dg.AssetIn(["raw", "relational", "carts"])},
+        partitions_def=DAYS,
+        backfill_policy=SINGLE_RUN,
+    )
+    def reader(carts: DailyRows) -> None:
+        raise AssertionError(carts)
+
+    with pytest.raises(MissingUpstreamError, match=f"nothing in the lake for {DAY_2}"):
+        materialize([*assets, reader], resources, DAY_1, DAY_2, select="reader")
 
 
 def test_a_day_made_again_is_the_same_and_others_are_not_touched(resources, lake, content):

@@ -36,8 +36,16 @@ UNRECONCILED_DAYS = """
     WHERE coalesce(captured.lines, 0) != coalesce(sold.lines, 0) + coalesce(rejected.lines, 0)
     ORDER BY day
 """
+# Grouped by cart, of which there are fewer than lines: a cart with more lines than bits is looked
+# at line by line. It takes half the time.
 LINES_SOLD_TWICE = """
-    SELECT sale_date, cart_id, line_number, count(*) AS times FROM trusted.sales
+    WITH suspects AS (
+        SELECT sale_date, cart_id FROM trusted.sales
+        WHERE sale_date BETWEEN $first AND $last
+        GROUP BY ALL HAVING count(*) > bit_count(bit_or(1::BIGINT << (line_number % 63)))
+    )
+    SELECT sale_date, cart_id, line_number, count(*) AS times
+    FROM trusted.sales SEMI JOIN suspects USING (sale_date, cart_id)
     WHERE sale_date BETWEEN $first AND $last
     GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL
 """
@@ -67,10 +75,10 @@ PRODUCTS_WITHOUT_PRICES = """
     SELECT product_id, product_title FROM raw_relational.products
     WHERE product_id NOT IN (SELECT product_id FROM trusted.product_prices) ORDER BY ALL
 """
+# The time and the buyer of a line are its cart's.
 LINES_WITHOUT_CART = """
-    SELECT cart_date, cart_id, occurrence, line_number FROM raw_relational.cart_items
-    ANTI JOIN raw_relational.carts USING (cart_date, cart_id, occurrence)
-    WHERE cart_date BETWEEN $first AND $last ORDER BY ALL
+    SELECT sale_date, cart_id, line_number FROM trusted.rejected_sales
+    WHERE sale_date BETWEEN $first AND $last AND sold_at IS NULL ORDER BY ALL
 """
 NEGATIVE_PRICES = """
     SELECT product_id, valid_from, unit_price FROM trusted.product_prices

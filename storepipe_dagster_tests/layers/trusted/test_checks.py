@@ -63,11 +63,6 @@ def judged(tmp_path):
 
     def results(*days, only=None, **tables):
         rows = GOOD | tables
-        carts = {(day, cart, times) for day, cart, times, *_ in rows["items"]}
-        of_lines = [(*cart, f"{cart[0]} 06:00:00", 9) for cart in sorted(carts)]
-        write_parquet(
-            tmp_path, "raw/relational/carts", relational.CARTS, *rows.get("carts", of_lines)
-        )
         of_prices = [known(product_id) for product_id in {row[0] for row in rows["prices"]}]
         write_parquet(
             tmp_path,
@@ -137,9 +132,26 @@ def test_one_in_twenty_rejected_is_no_warning(judged):
 
 
 def test_a_line_whose_cart_was_not_extracted_is_shown(judged):
-    carts = [(DAY_1, 1, 1, f"{DAY_1} 06:00:00", 9)]
-    assert failures(judged(carts=carts)) == {
-        WITH_CART: [{"cart_date": DAY_2, "cart_id": "1", "occurrence": "1", "line_number": "1"}]
+    without_cart = (DAY_2, 1, 1, None, None, 5, 2, "unknown_user")
+    results = judged(sales=[sold()], rejects=[rejected(), without_cart])
+
+    assert failures(results) == {
+        WITH_CART: [{"sale_date": DAY_2, "cart_id": "1", "line_number": "1"}]
+    }
+
+
+def test_of_a_cart_with_more_lines_than_bits_a_line_that_repeats_is_shown(judged):
+    lines = [line for line in range(1, 201) if line != 70]  # that one was rejected
+
+    results = judged(
+        items=[captured(line=line) for line in range(1, 202)],
+        sales=[sold(line=line) for line in (*lines, 200)],
+        rejects=[rejected(line=70)],
+        only="trusted/sales",
+    )
+
+    assert failures(results) == {
+        SOLD_ONCE: [{"sale_date": DAY_1, "cart_id": "1", "line_number": "200", "times": "2"}]
     }
 
 
