@@ -120,7 +120,8 @@ class SummarisedDays:
     def _summarised(self, summary: DaySummary, days: Sequence[str]) -> DataFrame:
         among = f"{self.column} IN ({', '.join(repr(day) for day in days)})"
         rows = self._load(self.lake.path(self.key), self.table).where(among)
-        return by_day(summary.summarise(rows), self.column, days)
+        # Each day is with one task already when it is grouped: nothing is sent around after that.
+        return summary.summarise(by_day(rows, self.column, days))
 
     def _load(self, path: str, table: deltalake.DeltaTable) -> DataFrame:
         """The rows of the version that is open, whoever writes meanwhile."""
