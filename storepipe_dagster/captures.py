@@ -7,7 +7,7 @@ are good is decided in ``layers.raw``, how the files look in ``io_managers.captu
 import json
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import IO
@@ -89,24 +89,25 @@ class Capture:
         self.reasons[reason] += 1
         self.rejected.append(partition, f'{{"reason": {json.dumps(reason)}, "record": {record}}}')
 
-    def notice(self, unknown_fields: set[str], missing_fields: set[str]) -> None:
+    def notice(self, unknown_fields: set[str], missing_fields: Callable[[], set[str]]) -> None:
         """Remember in which fields a record and the contract differ.
 
-        Of those that it does not know only so many, and not in full length.
+        Of those that it does not know only so many, and not in full length. Which are missing is
+        asked for as long as there are some that no record had.
         """
         if self.missing_fields is None:
-            self.missing_fields = missing_fields
-        self.missing_fields &= missing_fields
+            self.missing_fields = missing_fields()
+        elif self.missing_fields:
+            self.missing_fields &= missing_fields()
         for name in unknown_fields:
             if len(self.unknown_fields) < MOST_FIELDS:
                 self.unknown_fields.add(name[:LONGEST_FIELD])
 
     def look_for(self, names: Iterable[str], record: str) -> None:
         """Look whether a record has fields, dots for nesting, that none before it had."""
-        wanted = [name for name in names if name not in self.found_fields]
-        if wanted:
+        if not self.found_fields.issuperset(names):
             content = json.loads(record)
-            for name in wanted:
+            for name in set(names) - self.found_fields:
                 found = _has(content, name.split("."))
                 if found:
                     self.found_fields.add(name)

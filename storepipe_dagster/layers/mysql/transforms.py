@@ -14,6 +14,7 @@ from storepipe_dagster.times import utc_time
 
 Row = tuple[Any, ...]
 CENT = Decimal("0.01")
+DATE_LENGTH = len("2020-01-01")
 
 
 def product_rows(records: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -53,17 +54,9 @@ def cart_rows(records: Iterable[Mapping[str, Any]]) -> tuple[list[Row], list[Row
             continue
         seen[cart_id].append(cart)
         occurrence = len(seen[cart_id])
-        sold_at = utc_time(cart["date"]).replace(tzinfo=None)
-        cart_date = sold_at.date().isoformat()
-        carts.append(
-            (
-                cart_date,
-                cart_id,
-                occurrence,
-                sold_at.isoformat(" ", "microseconds"),
-                cart.get("userId"),
-            )
-        )
+        sold_at = utc_time(cart["date"]).replace(tzinfo=None).isoformat(" ", "microseconds")
+        cart_date = sold_at[:DATE_LENGTH]
+        carts.append((cart_date, cart_id, occurrence, sold_at, cart.get("userId")))
         items.extend(
             (cart_date, cart_id, occurrence, number, line.get("productId"), line.get("quantity"))
             for number, line in enumerate(cart["products"], start=1)

@@ -40,13 +40,15 @@ class Record(BaseModel):
     )
 
     NEEDED: ClassVar[tuple[str, ...]] = ()
+    PARTS: ClassVar[tuple[str, ...]] = ()  # the fields that are records, or lists of records
 
     def unknown_fields(self) -> set[str]:
         """Names of the fields that the contract does not know, with dots for nesting."""
         unknown = set(self.__pydantic_extra__ or ())
-        for name, value in self.__dict__.items():
+        for name in self.PARTS:
+            value = self.__dict__[name]
             for part in value if isinstance(value, list) else (value,):
-                if isinstance(part, Record):
+                if part is not None and (part.__pydantic_extra__ or part.PARTS):
                     unknown |= {f"{name}.{inner}" for inner in part.unknown_fields()}
         return unknown
 
@@ -70,6 +72,7 @@ class Product(Record):
     """An element of ``GET /products``; a negative or missing price is judged with its sales."""
 
     NEEDED: ClassVar = ("price",)
+    PARTS: ClassVar = ("rating",)
 
     id: Id = Field(description="Id")
     title: Text = Field(description="Title")
@@ -90,6 +93,8 @@ class Geolocation(Record):
 class Address(Record):
     """A user's address."""
 
+    PARTS: ClassVar = ("geolocation",)
+
     city: Text | None = None
     street: Text | None = None
     number: int | Text | None = None
@@ -108,6 +113,7 @@ class User(Record):
     """An element of ``GET /users``, without the password."""
 
     NEEDED: ClassVar = ("address.city",)
+    PARTS: ClassVar = ("name", "address")
 
     id: Id = Field(description="Id")
     email: Text | None = Field(default=None, description="E-mail", json_schema_extra=PERSONAL)
@@ -131,6 +137,7 @@ class Cart(Record):
     """An element of ``GET /carts``."""
 
     NEEDED: ClassVar = ("userId", "products.productId", "products.quantity")
+    PARTS: ClassVar = ("products",)
 
     id: Id = Field(description="Id")
     user_id: Id | None = Field(default=None, alias="userId", description="The buyer")

@@ -36,7 +36,7 @@ def snapshot(records: Iterable[str], model: type[Product | User]) -> Capture:
         elif not _is_same(first_with_id.setdefault(record.id, text), text):
             capture.reject(None, text, SAME_ID)
         else:
-            capture.notice(record.unknown_fields(), record.missing_fields())
+            capture.notice(record.unknown_fields(), record.missing_fields)
             capture.look_for(model.NEEDED, text)
             capture.accept(None, text)
     return capture
@@ -58,7 +58,7 @@ def carts_by_day(records: Iterable[str], days: Collection[str]) -> Capture:
             if (day or first) in asked:
                 capture.reject(day or first, text, cart)
         elif (day := utc_time(cart.date).date().isoformat()) in asked:
-            capture.notice(cart.unknown_fields(), cart.missing_fields())
+            capture.notice(cart.unknown_fields(), cart.missing_fields)
             capture.look_for(Cart.NEEDED, text)
             capture.accept(day, text)
     return capture

@@ -48,7 +48,7 @@ def test_the_result_tells_how_many_why_and_where():
 
 def test_a_field_that_no_record_has_any_more_is_named_beside_what_is_new():
     capture = capture_of(0, 0)
-    capture.notice({"unit_price"}, {"price"})
+    capture.notice({"unit_price"}, lambda: {"price"})
     for _ in range(10):
         capture.look_for(["price"], '{"unit_price": 1}')
     result = complete(capture)

@@ -1,11 +1,22 @@
 """Tests of `storepipe_dagster.layers.raw.schemas`: what each rule lets pass and what it refuses."""
 
 import json
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from storepipe_dagster.layers.raw.schemas import Cart, Product, User
+from storepipe_dagster.layers.raw.schemas import (
+    Address,
+    Cart,
+    Geolocation,
+    Line,
+    Name,
+    Product,
+    Rating,
+    Record,
+    User,
+)
 
 PRODUCT = {"id": 1, "title": "Hat", "category": "clothing", "price": 9.99}
 USER = {"id": 1}
@@ -215,3 +226,13 @@ def test_the_users_columns_that_hold_personal_data_are_marked():
         if definition.get("personal_data")
     }
     assert marked == {"email", "username", "name", "phone", "address"}
+
+
+@pytest.mark.parametrize("model", [Product, Rating, User, Name, Address, Geolocation, Cart, Line])
+def test_the_parts_of_a_record_are_its_fields_that_are_records(model):
+    def holds_records(annotation):
+        is_record = isinstance(annotation, type) and issubclass(annotation, Record)
+        return is_record or any(map(holds_records, get_args(annotation)))
+
+    fields = model.model_fields
+    assert tuple(name for name in fields if holds_records(fields[name].annotation)) == model.PARTS
