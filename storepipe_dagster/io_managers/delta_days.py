@@ -1,4 +1,4 @@
-"""Days of a Delta table: rows held to them, and a long range of them replaced part by part.
+"""Days of a Delta table: rows by day, held to their days, and a range replaced part by part.
 
 Sail holds in memory much of what it joins, groups and sorts by day: 50 M lines took 11 GiB. So each
 part of a long range becomes a table of its own, in a folder of the table; then one transaction of
@@ -142,7 +142,7 @@ def _added_files(
             partition_values=file["partitionValues"] | of_day(file["partitionValues"][column]),
             modification_time=file["modificationTime"],
             data_change=True,
-            stats=file["stats"],
+            stats=file.get("stats", "{}"),
         )
         for file in (entry["add"] for entry in map(json.loads, log) if "add" in entry)
     ]

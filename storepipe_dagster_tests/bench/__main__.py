@@ -25,7 +25,7 @@ def main() -> None:
         type=int,
         nargs="+",
         default=[1_000_000, 10_000_000, 50_000_000],
-        help="engines: sizes of the extract in cart lines; the default ones take about half an hour"
+        help="engines: sizes of the extract in cart lines; the default ones take twenty minutes"
         " for each of the runs, on two cores",
     )
     parser.add_argument(
@@ -46,7 +46,7 @@ def main() -> None:
         type=int,
         metavar="LINES",
         default=10_000_000,
-        help="engines: the largest size that classic Spark gets too; 50000000 may take it an hour",
+        help="engines: the largest size that classic Spark gets too",
     )
     parser.add_argument(
         "--carts",
