@@ -135,7 +135,7 @@ def test_an_api_that_answers_so_passes_or_stays(status, passing):
         server.steps["/products"] = [Step(status=status)] * 2
         api = StoreApi(base_url=server.url, tries=2, first_wait=0, longest_wait=0)
         with pytest.raises(StoreApiError) as caught:
-            api.products()
+            api.products(list)
 
     assert failures.passes(logged(caught.value)) is passing
 

@@ -1,4 +1,4 @@
-"""The Fake Store API: its three lists, read whole or not at all.
+"""The Fake Store API: its three lists, taken whole or not at all.
 
 Retries, time-outs and the removal of passwords happen here. Which records are good is decided in
 ``layers.raw``.
@@ -8,17 +8,16 @@ import codecs
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import dagster as dg
 import requests
 import tenacity
 
-from storepipe_dagster.captures import Spool
 from storepipe_dagster.errors import PassingError, UserError
 from storepipe_dagster.resources.json_arrays import NotAnArrayError, split_array
 
@@ -28,6 +27,8 @@ SERVER_ERROR = 500
 # What older and newer deployments answer to date parameters that they do not take.
 DATES_NOT_TAKEN = {400, 404, 405, 422}
 PASSWORD = "password"  # noqa: S105
+
+Taken = TypeVar("Taken")
 
 
 class StoreApiError(UserError):
@@ -57,8 +58,10 @@ class _RefusedError(Exception):
 class StoreApi(dg.ConfigurableResource[Any]):
     """A client of the Fake Store API at ``base_url``; times in seconds.
 
-    Every method reads a whole answer before it hands out the first record, each record as one line
-    of JSON text just as the API wrote it. Raises ``StoreApiError`` once the tries are used up.
+    Every method gives what ``take`` makes of the records, each one line of JSON text just as the
+    API wrote it. ``take`` works while they arrive; where an answer breaks off, what it made is
+    dropped, and it is called with the next answer. Raises ``StoreApiError`` once the tries are
+    used up.
     """
 
     base_url: str
@@ -68,15 +71,15 @@ class StoreApi(dg.ConfigurableResource[Any]):
     first_wait: float = 0.5
     longest_wait: float = 30.0
 
-    def products(self) -> Iterator[str]:
+    def products(self, take: Callable[[Iterator[str]], Taken]) -> Taken:
         """All products, as ``GET /products`` gives them."""
-        return self._array("/products")
+        return self._array("/products", take)
 
-    def users(self) -> Iterator[str]:
+    def users(self, take: Callable[[Iterator[str]], Taken]) -> Taken:
         """All users, as ``GET /users`` gives them, without their passwords."""
-        return self._array("/users")
+        return self._array("/users", take)
 
-    def carts(self, first: date, last: date) -> Iterator[str]:
+    def carts(self, first: date, last: date, take: Callable[[Iterator[str]], Taken]) -> Taken:
         """The carts from ``GET /carts`` of a closed range of days, in one call.
 
         The dates are only a request to the server: newer ones ignore them or answer 400, and then
@@ -84,15 +87,16 @@ class StoreApi(dg.ConfigurableResource[Any]):
         """
         days = {"startdate": str(first), "enddate": str(last + timedelta(days=1))}
         try:
-            return self._array("/carts", days)
+            return self._array("/carts", take, days)
         except _RefusedError:
-            return self._array("/carts")
+            return self._array("/carts", take)
 
     def _array(
         self,
         path: str,
+        take: Callable[[Iterator[str]], Taken],
         parameters: Mapping[str, str] | None = None,
-    ) -> Iterator[str]:
+    ) -> Taken:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
             stop=tenacity.stop_after_attempt(self.tries),
@@ -101,7 +105,7 @@ class StoreApi(dg.ConfigurableResource[Any]):
             reraise=True,
         )
         try:
-            spool: Spool = retrying(self._read, path, parameters)
+            taken: Taken = retrying(self._read, path, take, parameters)
         except _PassingError as error:
             failed = self._failed(path, error, f" {self.tries} times; the last time")
             raise StoreApiAwayError(failed) from None
@@ -109,11 +113,15 @@ class StoreApi(dg.ConfigurableResource[Any]):
             if parameters and error.status in DATES_NOT_TAKEN:
                 raise
             raise StoreApiError(self._failed(path, error)) from None
-        return spool.texts(path)
+        return taken
 
-    def _read(self, path: str, parameters: Mapping[str, str] | None) -> Spool:
-        """Read one whole answer; ``_PassingError`` where trying again may help."""
-        spool = Spool()
+    def _read(
+        self,
+        path: str,
+        take: Callable[[Iterator[str]], Taken],
+        parameters: Mapping[str, str] | None,
+    ) -> Taken:
+        """Take one whole answer; ``_PassingError`` where trying again may help."""
         try:
             with requests.get(
                 self.base_url + path,
@@ -128,13 +136,11 @@ class StoreApi(dg.ConfigurableResource[Any]):
                     )
                 if not response.ok:
                     raise _RefusedError(response.status_code)
-                for text in split_array(_decoded(response)):
-                    spool.append(path, without_password(text))
+                return take(map(without_password, split_array(_decoded(response))))
         except requests.RequestException as error:
             raise _PassingError(_told(error)) from None
         except (NotAnArrayError, UnicodeDecodeError, RecursionError) as error:
             raise _PassingError(f"the answer is not a whole JSON array: {error}") from None
-        return spool
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Exponential with full jitter, or what the server asked for if that is longer."""

@@ -32,7 +32,7 @@ def api_at(url, **changes):
 
 def failure_of(call, *arguments):
     with pytest.raises(StoreApiError) as caught:
-        call(*arguments)
+        call(*arguments, list)
     assert caught.value.__cause__ is None
     return str(caught.value)
 
@@ -42,41 +42,42 @@ def failure_of(call, *arguments):
 
 def test_products_come_as_the_api_wrote_them(server):
     server.steps["/products"] = [GOOD]
-    assert list(api_at(server.url).products()) == RECORDS
+    assert api_at(server.url).products(list) == RECORDS
     assert server.seen == {"/products": 1}
 
 
 def test_an_empty_list_is_an_answer(server):
     server.steps["/carts"] = [Step(b" []\n")]
-    assert list(api_at(server.url).carts(FIRST, LAST)) == []
+    assert api_at(server.url).carts(FIRST, LAST, list) == []
     assert server.seen == {"/carts": 1}
 
 
 def test_a_byte_order_mark_is_skipped(server):
     server.steps["/products"] = [Step(b"\xef\xbb\xbf" + BODY)]
-    assert list(api_at(server.url).products()) == RECORDS
+    assert api_at(server.url).products(list) == RECORDS
 
 
 def test_a_compressed_answer_is_unpacked(server):
     server.steps["/products"] = [Step(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})]
-    assert list(api_at(server.url).products()) == RECORDS
+    assert api_at(server.url).products(list) == RECORDS
 
 
 def test_characters_cut_by_a_chunk_come_whole(server, monkeypatch):
     monkeypatch.setattr(store_api, "CHUNK", 1)
     server.steps["/products"] = [Step('["é日🙂"]'.encode())]
-    assert list(api_at(server.url).products()) == ['"é日🙂"']
+    assert api_at(server.url).products(list) == ['"é日🙂"']
 
 
 def test_an_answer_longer_than_the_memory_limit_comes_whole(server):
     records = [{"id": number, "text": "x" * 1000} for number in range(18_000)]
     server.steps["/products"] = [Step(json.dumps(records).encode())]
-    assert [json.loads(text)["id"] for text in api_at(server.url).products()] == list(range(18_000))
+    found = api_at(server.url).products(list)
+    assert [json.loads(text)["id"] for text in found] == list(range(18_000))
 
 
 def test_a_base_address_with_a_path_is_kept(server):
     server.steps["/fake/store/products"] = [GOOD]
-    assert list(api_at(f"{server.url}/fake/store").products()) == RECORDS
+    assert api_at(f"{server.url}/fake/store").products(list) == RECORDS
 
 
 # --- carts and their dates ------------------------------------------------------------------
@@ -84,20 +85,20 @@ def test_a_base_address_with_a_path_is_kept(server):
 
 def test_a_range_of_days_is_one_call_whose_end_is_exclusive(server):
     server.steps["/carts"] = [GOOD]
-    assert list(api_at(server.url).carts(FIRST, LAST)) == RECORDS
+    assert api_at(server.url).carts(FIRST, LAST, list) == RECORDS
     assert server.queries == [{"startdate": "2020-01-01", "enddate": "2020-02-01"}]
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 422])
 def test_a_server_that_takes_no_dates_is_asked_for_all_carts(server, status):
     server.steps["/carts"] = [Step(b'{"error": "no"}', status), GOOD]
-    assert list(api_at(server.url).carts(FIRST, LAST)) == RECORDS
+    assert api_at(server.url).carts(FIRST, LAST, list) == RECORDS
     assert server.queries[1:] == [{}]
 
 
 def test_the_plain_call_is_retried_too(server):
     server.steps["/carts"] = [Step(status=400), Step(status=503), GOOD]
-    assert list(api_at(server.url).carts(FIRST, LAST)) == RECORDS
+    assert api_at(server.url).carts(FIRST, LAST, list) == RECORDS
     assert server.queries[1:] == [{}, {}]
 
 
@@ -151,8 +152,21 @@ def test_a_refusal_of_a_call_without_dates_is_an_error_at_once(server):
 )
 def test_a_passing_failure_is_tried_again_and_leaves_no_trace(server, failure):
     server.steps["/products"] = [failure, failure, GOOD]
-    assert list(api_at(server.url).products()) == RECORDS
+    assert api_at(server.url).products(list) == RECORDS
     assert server.seen == {"/products": 3}
+
+
+def test_what_was_made_of_an_answer_that_broke_off_is_dropped(server):
+    server.steps["/products"] = [Step(BODY[:-1]), GOOD]
+    taken = []
+
+    def take(records):
+        taken.append([])
+        taken[-1].extend(records)
+        return taken[-1]
+
+    assert api_at(server.url).products(take) is taken[1]
+    assert taken == [RECORDS, RECORDS]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +205,7 @@ def test_a_server_that_is_not_there_is_an_error_that_says_so():
 @pytest.mark.parametrize("slow", [Step(BODY, wait=0.2), Step(BODY, wait_in_body=0.2)], ids=repr)
 def test_a_slow_answer_is_given_up_and_tried_again(server, slow):
     server.steps["/products"] = [slow, GOOD]
-    assert list(api_at(server.url, read_timeout=0.05).products()) == RECORDS
+    assert api_at(server.url, read_timeout=0.05).products(list) == RECORDS
     assert server.seen == {"/products": 2}
 
 
@@ -205,13 +219,13 @@ def test_an_answer_that_stays_slow_is_an_error_that_says_so(server, slow):
 def test_no_record_is_handed_out_before_the_whole_answer_came(server):
     server.steps["/products"] = [Step(BODY, cut_after=len(BODY) - 1)]
     with pytest.raises(StoreApiError):
-        api_at(server.url, tries=1).products()
+        api_at(server.url, tries=1).products(list)
 
 
 def test_each_further_try_is_told_once(server, caplog):
     server.steps["/products"] = [Step(status=500), Step(status=429), GOOD]
     with caplog.at_level(logging.WARNING, "dagster"):
-        api_at(server.url).products()
+        api_at(server.url).products(list)
     told = [record.getMessage() for record in caplog.records]
     assert [message.split(";")[0] for message in told] == [
         f"{server.url}/products: it answered 500",
@@ -242,7 +256,7 @@ def test_waits_grow_from_the_first_to_the_longest_and_are_random(server, waits):
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_in_seconds_is_waited_for(server, waits, status):
     server.steps["/products"] = [Step(status=status, headers={"Retry-After": "7"}), GOOD]
-    list(api_at(server.url, longest_wait=30.0).products())
+    api_at(server.url, longest_wait=30.0).products(list)
     assert waits == [7.0]
 
 
@@ -250,13 +264,13 @@ def test_retry_after_as_a_date_is_waited_for(server, waits):
     until = datetime.now(timezone.utc) + timedelta(seconds=20)
     header = {"Retry-After": format_datetime(until, usegmt=True)}
     server.steps["/products"] = [Step(status=429, headers=header), GOOD]
-    list(api_at(server.url, longest_wait=30.0).products())
+    api_at(server.url, longest_wait=30.0).products(list)
     assert 15 < waits[0] <= 20
 
 
 def test_retry_after_is_waited_for_no_longer_than_the_longest_wait(server, waits):
     server.steps["/products"] = [Step(status=429, headers={"Retry-After": "86400"}), GOOD]
-    list(api_at(server.url, longest_wait=30.0).products())
+    api_at(server.url, longest_wait=30.0).products(list)
     assert waits == [30.0]
 
 
@@ -265,7 +279,7 @@ def test_retry_after_is_waited_for_no_longer_than_the_longest_wait(server, waits
 )
 def test_a_retry_after_that_says_nothing_leaves_the_usual_wait(server, waits, header):
     server.steps["/products"] = [Step(status=429, headers={"Retry-After": header}), GOOD]
-    list(api_at(server.url, first_wait=0.5).products())
+    api_at(server.url, first_wait=0.5).products(list)
     assert 0 <= waits[0] <= 0.5
 
 
@@ -274,7 +288,7 @@ def test_a_retry_after_that_says_nothing_leaves_the_usual_wait(server, waits, he
 
 def test_users_come_without_passwords(server):
     server.steps["/users"] = [Step(b'[{"id": 1, "password": "hunter2", "email": "a@b.c"}]')]
-    assert list(api_at(server.url).users()) == ['{"id": 1, "email": "a@b.c"}']
+    assert api_at(server.url).users(list) == ['{"id": 1, "email": "a@b.c"}']
 
 
 @pytest.mark.parametrize(

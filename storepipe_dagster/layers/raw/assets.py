@@ -1,6 +1,7 @@
 """What is captured from the store API, and where to."""
 
 from datetime import date
+from functools import partial
 
 import dagster as dg
 from pydantic import Field
@@ -53,7 +54,7 @@ def raw_products(
 ) -> dg.MaterializeResult:
     """All products as the API gives them, one file per capture; no capture is ever overwritten."""
     with patience(context):
-        return _captured(snapshot(store_api.products(), Product), config)
+        return _captured(store_api.products(partial(snapshot, model=Product)), config)
 
 
 @dg.asset(
@@ -75,7 +76,7 @@ def raw_users(
 ) -> dg.MaterializeResult:
     """All users as the API gives them, without passwords, one file per capture."""
     with patience(context):
-        return _captured(snapshot(store_api.users(), User), config)
+        return _captured(store_api.users(partial(snapshot, model=User)), config)
 
 
 @dg.asset(
@@ -100,8 +101,10 @@ def raw_carts(
     """The carts of each day as the API gives them, one file per capture; one call for all days."""
     days = [date.fromisoformat(day) for day in context.partition_keys]
     with patience(context):
-        records = store_api.carts(min(days), max(days))
-    return _captured(carts_by_day(records, context.partition_keys), config)
+        capture = store_api.carts(
+            min(days), max(days), partial(carts_by_day, days=context.partition_keys)
+        )
+    return _captured(capture, config)
 
 
 def _captured(capture: Capture, config: CaptureConfig) -> dg.MaterializeResult:
