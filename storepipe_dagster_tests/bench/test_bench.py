@@ -148,7 +148,8 @@ def test_a_peer_that_makes_a_changed_day_again_has_the_tables_of_all_days(peer, 
 def relation(folder, name):
     path = folder / f"{name}.parquet"
     files = str(path / "*/*.parquet" if path.is_dir() else path)
-    return duckdb.read_parquet(files, hive_partitioning=path.is_dir())
+    # A connection of its own: others keep parts of files, and these are written again.
+    return duckdb.connect().read_parquet(files, hive_partitioning=path.is_dir())
 
 
 def rows_of(folder, name):
