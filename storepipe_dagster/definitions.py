@@ -1,5 +1,7 @@
 """Everything that Dagster loads: the asset graph, its checks, jobs, schedules and resources."""
 
+import gc
+
 import dagster as dg
 
 from storepipe_dagster.check_queries import expect_known_tables
@@ -28,3 +30,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 defs = build_definitions(read_settings())
+
+# What is loaded by now is kept to the end. Python's collector would look through all of it each
+# time that some records have been read, which took longer than to read them.
+gc.freeze()

@@ -7,7 +7,6 @@ put together for many rows at once; how is in ``mysql_bulk``. What its errors me
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -19,6 +18,7 @@ import tenacity
 from pydantic import Field
 from sqlalchemy.dialects import mysql
 
+from storepipe_dagster.ahead import made_ahead
 from storepipe_dagster.resources.database import (
     Database,
     DatabaseBusyError,
@@ -154,14 +154,10 @@ class MySqlDatabase(Database):
         """
         with self._told(table):
             try:
-                # In this order: the thread is done with the connection before that is given back.
-                with self._snapshot() as connection, ThreadPoolExecutor(1, "extract") as ahead:
+                # The thread is done with the connection before that is given back.
+                with self._snapshot() as connection:
                     read = ChunkedRead(connection, table, schema, order_by, days)
-                    chunk = read.next_chunk()
-                    while chunk:
-                        following = ahead.submit(read.next_chunk)
-                        yield chunk
-                        chunk = following.result()
+                    yield from made_ahead(read.chunks())
             except sa.exc.DBAPIError as error:
                 if not is_passing(error):
                     raise

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
+from storepipe_dagster.ahead import made_ahead
 from storepipe_dagster.asset_metadata import OWNERS, ROW_COUNT, columns_of, lineage_in, tags_of
 from storepipe_dagster.io_managers.capture_files import AllCaptures, CurrentCaptures
 from storepipe_dagster.layers.mysql import schemas
@@ -80,15 +81,15 @@ def mysql_carts(
     """Carts and their lines; each day of both replaced in one transaction."""
     captured: Counter[sa.Table] = Counter()
     loaded: Counter[sa.Table] = Counter()
-    for capture in captures:
-        carts, items = cart_rows(capture.records)
+    of_days = ((str(capture.day), cart_rows(capture.records)) for capture in captures)
+    for day, (carts, items) in made_ahead(of_days):
         rows = {schemas.CARTS: carts, schemas.CART_ITEMS: items}
-        in_table = database.replace_day(str(capture.day), "cart_date", rows)
+        in_table = database.replace_day(day, "cart_date", rows)
         for key, table in CART_TABLES.items():
             captured[table] += len(rows[table])
             loaded[table] += in_table[table]
             metadata = {ROW_COUNT: in_table[table], **LINEAGES[key]}
-            context.add_asset_metadata(metadata, key, partition_key=capture.day)
+            context.add_asset_metadata(metadata, key, partition_key=day)
     carts_check, items_check = (
         compared(key, captured=captured[table], loaded=loaded[table])
         for key, table in CART_TABLES.items()
