@@ -81,15 +81,19 @@ def _judged(text: str, model: type[AnyRecord]) -> AnyRecord | str:
 
 def _odd(text: str) -> str | None:
     """Tell what other readers of JSON stumble over: numbers beyond a double, deep nesting."""
-    depth = deepest = 0
-    for mark in _MARKS.findall(text):
-        depth += (mark in "[{") - (mark in "]}")
-        deepest = max(deepest, depth)
-    if deepest > DEEPEST:
+    if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
         return f"nested more than {DEEPEST} deep"
     numbers: list[float] = []
     json.loads(text, parse_float=lambda number: numbers.append(float(number)))
     return None if all(map(math.isfinite, numbers)) else "a number is beyond the range of a double"
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for mark in _MARKS.findall(text):
+        depth += (mark in "[{") - (mark in "]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _is_same(text: str, other: str) -> bool:
