@@ -33,6 +33,31 @@ def statements(database):
     return sent
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a\tb\nc\rd", "a\\tb\\nc\\rd"),
+        ("\\N", "\\\\N"),
+        ("\\t", "\\\\t"),
+        ("\0é🙂", "\\0é🙂"),
+        ("", ""),
+        (None, "\\N"),
+    ],
+)
+def test_a_row_is_a_line_as_load_data_reads_it(text, written):
+    rows = [(-(2**63), text, None), (2**63 - 1, "x", None)]
+    lines = b"".join(mysql_bulk.text_lines(rows)).decode()
+    assert lines == f"-9223372036854775808\t{written}\t\\N\n9223372036854775807\tx\t\\N\n"
+
+
+def test_lines_come_in_packets_that_a_server_takes(monkeypatch):
+    monkeypatch.setattr(mysql_bulk, "LARGEST_PACKET", 7)
+    monkeypatch.setattr(mysql_bulk, "ROWS_PER_TEXT", 2)
+    packets = list(mysql_bulk.text_lines([(number, number) for number in range(5)]))
+    assert b"".join(packets) == b"0\t0\n1\t1\n2\t2\n3\t3\n4\t4\n"
+    assert max(map(len, packets)) == 7
+
+
 def test_a_day_is_loaded_by_load_data(database, statements):
     assert replace(database) == 3
     assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
