@@ -1,8 +1,7 @@
 """The database of a shop: MySQL 8 or MariaDB, through SQLAlchemy and PyMySQL.
 
-Rows go in by LOAD DATA LOCAL where the server lets it, and come out as text that the server has
-put together for many rows at once; how is in ``mysql_bulk``. What its errors mean is in
-``mysql_errors``.
+Rows go in by LOAD DATA LOCAL where the server lets it, and come out by one query whose packets are
+read as they are; how is in ``mysql_bulk``. What its errors mean is in ``mysql_errors``.
 """
 
 import hashlib
@@ -13,12 +12,12 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pymysql  # type: ignore[import-untyped]
 import sqlalchemy as sa
 import tenacity
 from pydantic import Field
 from sqlalchemy.dialects import mysql
 
-from storepipe_dagster.ahead import made_ahead
 from storepipe_dagster.resources.database import (
     Database,
     DatabaseBusyError,
@@ -29,8 +28,9 @@ from storepipe_dagster.resources.database import (
     execute_many,
     of_days,
 )
-from storepipe_dagster.resources.mysql_bulk import BulkConnection, ChunkedRead, load
+from storepipe_dagster.resources.mysql_bulk import BulkConnection, load, read
 from storepipe_dagster.resources.mysql_errors import explain, is_missing_table, is_passing
+from storepipe_dagster.resources.mysql_packets import MalformedRowsError
 
 SECONDS_TO_TRY, LONGEST_WAIT = 40, 16
 STEP_TRIES, SECONDS_TO_RESTART = 8, 5  # as long
@@ -39,12 +39,12 @@ SECONDS_TO_ANSWER = 600
 SECONDS_TO_LOCK = 300
 SECONDS_TO_FORGET = 900
 SECONDS_IN_POOL = 60  # the networks of clouds drop connections that are idle for minutes
-LONGEST_TEXT = 16 * 2**20
 # The server's own settings may let values be cut or escapes be read differently.
 SESSION = (
     "SET SESSION time_zone = '+00:00', "
     "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
-    f"group_concat_max_len = {LONGEST_TEXT}, "
+    # Rows wait in the server while those before them are written to the lake.
+    f"net_write_timeout = {SECONDS_TO_ANSWER}, "
     # What a client that vanished had locked is free again after that, not after eight hours.
     f"wait_timeout = {SECONDS_TO_FORGET}"
 )
@@ -148,27 +148,38 @@ class MySqlDatabase(Database):
     def _batches(
         self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None
     ) -> Iterator[pa.RecordBatch]:
-        """Read in one snapshot; while a chunk is used, the next one is on its way.
+        """Read by one query, which sees one state of the table.
 
-        A lost connection takes the snapshot with it, so the whole step has to start again.
+        What a lost connection has read is of a state that no other sees, so the whole step has to
+        start again.
         """
+        columns = sa.select(*(sa.column(name) for name in schema.names))
+        query = of_days(columns.select_from(sa.table(table)), days)
+        query = query.order_by(*(sa.column(name) for name in order_by))
         with self._told(table):
             try:
-                # The thread is done with the connection before that is given back.
-                with self._snapshot() as connection:
-                    read = ChunkedRead(connection, table, schema, order_by, days)
-                    yield from made_ahead(read.chunks())
-            except sa.exc.DBAPIError as error:
+                with self._read_connection() as connection:
+                    yield from read(connection, query, schema)
+            except (MalformedRowsError, pa.ArrowInvalid):
+                raise DatabaseError(
+                    f"A row of {table} is too big to be read, or holds something else than "
+                    f"{', '.join(f'{field.name} {field.type}' for field in schema)}. "
+                    "Look at the rows of that table."
+                ) from None
+            except (sa.exc.DBAPIError, pymysql.MySQLError) as error:
                 if not is_passing(error):
                     raise
                 raise dg.RetryRequested(STEP_TRIES, SECONDS_TO_RESTART) from self._error(error)
 
     @contextmanager
-    def _snapshot(self) -> Iterator[sa.Connection]:
-        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
-        with engine.connect() as connection:
-            connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-            yield connection
+    def _read_connection(self) -> Iterator[sa.Connection]:
+        """A connection that is given up if it was not read to the end."""
+        with self.engine.connect() as connection:
+            try:
+                yield connection
+            except BaseException:
+                connection.invalidate()
+                raise
 
     @contextmanager
     def _locked(self, connection: sa.Connection, name: str) -> Iterator[None]:
@@ -209,7 +220,7 @@ class MySqlDatabase(Database):
         """Turn what the driver and the network say into a ``DatabaseError``."""
         try:
             yield
-        except (sa.exc.DBAPIError, OSError, RuntimeError) as error:
+        except (sa.exc.DBAPIError, pymysql.MySQLError, OSError, RuntimeError) as error:
             if not is_missing_table(error):
                 raise self._error(error) from None
             raise DatabaseError(

@@ -1,7 +1,7 @@
 """Many rows into MySQL and out of it, over one ordinary PyMySQL connection, TLS or not.
 
-In: LOAD DATA LOCAL, fed from memory. Out: the server joins the rows of a chunk into one CSV text
-(GROUP_CONCAT), which Arrow parses; a row then costs no Python. Transactions are in ``mysql``.
+In: LOAD DATA LOCAL, fed from memory. Out: the packets of rows as they come, of which
+``mysql_packets`` makes columns. Transactions are in ``mysql``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,22 +9,27 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import sqlalchemy as sa
+from pymysql import OperationalError  # type: ignore[import-untyped]
 from pymysql.connections import Connection, MySQLResult  # type: ignore[import-untyped]
+from pymysql.constants.CR import CR_SERVER_LOST  # type: ignore[import-untyped]
+from pymysql.protocol import MysqlPacket  # type: ignore[import-untyped]
 
+from storepipe_dagster.ahead import made_ahead
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.resources.database import DatabaseError, Days, Row, of_days
+from storepipe_dagster.resources.database import Row
+from storepipe_dagster.resources.mysql_packets import Packets
 
 ROWS_PER_TEXT = 500  # more are no faster: Python transposes them an iterator each
 LARGEST_PACKET = 2**20
-ROWS_PER_CHUNK = 64 * 1024
+ROWS_PER_BATCH = 64 * 1024
+BYTES_PER_BATCH = 8 * 2**20  # where rows are long
+BYTES_AT_ONCE = 2**18
 ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}  # in this order
-END_OF_LINE = "end_of_line"
 
 
 class BulkConnection(Connection):  # type: ignore[misc]
-    """A connection that answers LOAD DATA LOCAL with the rows it was given.
+    """A connection that answers LOAD DATA LOCAL with the rows it was given, and hands out packets.
 
     PyMySQL would send whatever file the server asks for, at any time. This one sends no file.
     """
@@ -50,8 +55,44 @@ class BulkConnection(Connection):  # type: ignore[misc]
         self.warnings = result.warning_count
         return int(result.affected_rows)
 
+    def row_packets(self) -> Iterator[Packets]:
+        """The rows of the unbuffered query that was sent last, some at a time."""
+        result: Any = self._result
+        packets = Packets()
+        while True:
+            packets.find(ROWS_PER_BATCH)
+            if last := packets.pop_last():
+                break
+            if len(packets.starts) == ROWS_PER_BATCH or packets.end > BYTES_PER_BATCH:
+                yield packets
+                packets = packets.rest()
+            else:
+                packets.data += self._receive()
+        result.unbuffered_active = False
+        MysqlPacket(last, self.encoding).check_error()
+        if packets.starts:
+            yield packets
+
+    def _receive(self) -> bytes:
+        """What comes next, as much as is there."""
+        try:
+            received: bytes = self._rfile.read1(BYTES_AT_ONCE)
+        except OSError as error:
+            raise OperationalError(CR_SERVER_LOST, f"Lost connection ({error})") from error
+        if not received:
+            raise OperationalError(CR_SERVER_LOST, "Lost connection")
+        return received
+
 
 class _Result(MySQLResult):  # type: ignore[misc]
+    unbuffered_active: bool
+
+    def _finish_unbuffered_query(self) -> None:
+        """Close the connection; PyMySQL would read all rows that nobody wants any more."""
+        if self.unbuffered_active:
+            self.unbuffered_active = False
+            self.connection._force_close()  # noqa: SLF001
+
     def _read_load_local_packet(self, _first_packet: Any) -> None:
         packets = self.connection.upload
         try:
@@ -120,121 +161,16 @@ class FileAskedForError(UserError):
     """The server wanted a file of this machine, which no honest server does unasked."""
 
 
-class CutTextError(Exception):
-    """The server cut a text short, at a limit of its own."""
+def read(
+    connection: sa.Connection, query: sa.Select[Any], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Stream the rows of a query; while some are used, the next ones are on their way.
 
-
-class ChunkedRead:
-    """Reads a table in the order of its key, a chunk of rows at a time, within one transaction."""
-
-    def __init__(
-        self,
-        connection: sa.Connection,
-        table: str,
-        schema: pa.Schema,
-        key: Sequence[str],
-        days: Days | None,
-    ) -> None:
-        self._connection = connection
-        self._table = table
-        self._schema = schema
-        self._key = key
-        self._rows_of = of_days(
-            sa.select(*(sa.column(name) for name in schema.names)).select_from(sa.table(table)),
-            days,
-        ).order_by(*(sa.column(name) for name in key))
-        self._last: list[Any] | None = None
-        self._size = ROWS_PER_CHUNK
-
-    def chunks(self) -> Iterator[pa.RecordBatch]:
-        """The rows that are left, in their order."""
-        while chunk := self._fitting(self._query()):
-            self._size = min(2 * self._size, ROWS_PER_CHUNK)
-            self._last = [chunk.column(name)[-1].as_py() for name in self._key]
-            yield chunk
-
-    def _query(self) -> sa.Select[Any]:
-        if self._last is None:
-            return self._rows_of
-        return self._rows_of.where(_is_after(self._key, self._last))
-
-    def _fitting(self, query: sa.Select[Any]) -> pa.RecordBatch | None:
-        """As many rows as the server's limit on a text lets through."""
-        try:
-            return self._fetch(query.limit(self._size))
-        except CutTextError:
-            if self._size == 1:
-                raise DatabaseError(
-                    f"A row of {self._table} is too big to be read, or holds something else than "
-                    f"{', '.join(f'{field.name} {field.type}' for field in self._schema)}. "
-                    "Look at that row, or raise max_allowed_packet of the server."
-                ) from None
-            self._size = self._size // 2
-            return self._fitting(query)
-
-    def _fetch(self, query: sa.Select[Any]) -> pa.RecordBatch | None:
-        rows = query.subquery("chunk")
-        fields = [_csv(rows.columns[field.name], field) for field in self._schema]
-        # The empty field at the end of each line shows where a text was cut.
-        line = sa.func.concat_ws(",", *fields, "")
-        text = sa.func.group_concat(line.op("SEPARATOR")(sa.literal_column("'\\n'")))
-        count, csv = self._connection.execute(sa.select(sa.func.count(), text)).one()
-        return _parsed(csv, count, self._schema) if count else None
-
-
-def _is_after(key: Sequence[str], last: Sequence[Any]) -> sa.ColumnElement[bool]:
-    """Beyond a place in the order of the key, spelled so that the server walks its index from it.
-
-    MySQL reads the whole table for ``(a, b) > (1, 2)``.
+    Raises ``MalformedRowsError`` or ``ArrowInvalid`` for rows that are not the schema's. Who stops
+    before the end closes the connection.
     """
-    columns: list[sa.ColumnElement[Any]] = [sa.column(name) for name in key]
-    return sa.or_(
-        *(
-            sa.and_(
-                *(same == value for same, value in zip(columns[:place], last, strict=False)),
-                columns[place] > last[place],
-            )
-            for place in range(len(key))
-        )
-    )
-
-
-def _csv(column: sa.ColumnElement[Any], field: pa.Field) -> sa.ColumnElement[Any]:
-    """A column as a field of a CSV line: text in quotes, null as nothing at all."""
-    if pa.types.is_string(field.type):
-        # Too long a text makes CONCAT null, and the line a field short: that is noticed.
-        quoted = sa.func.concat('"', sa.func.replace(column, '"', '""'), '"')
-        return sa.case((column.is_(None), ""), else_=quoted)
-    return sa.func.ifnull(column, "")
-
-
-def _parsed(csv: str, count: int, schema: pa.Schema) -> pa.RecordBatch:
-    data = csv.encode()
-    # The database's times have no zone, and are UTC.
-    types = {
-        field.name: pa.timestamp(field.type.unit)
-        if pa.types.is_timestamp(field.type)
-        else field.type
-        for field in schema
-    }
-    try:
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            pyarrow.csv.ReadOptions(
-                use_threads=False,
-                block_size=len(data) + 1,
-                column_names=[*schema.names, END_OF_LINE],
-            ),
-            pyarrow.csv.ParseOptions(newlines_in_values=True),
-            pyarrow.csv.ConvertOptions(
-                column_types=types | {END_OF_LINE: pa.string()},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid:
-        raise CutTextError from None
-    if table.num_rows != count:
-        raise CutTextError
-    return table.select(schema.names).cast(schema).combine_chunks().to_batches()[0]
+    statement = query.compile(connection, compile_kwargs={"literal_binds": True})
+    driver: Any = connection.connection.driver_connection
+    driver.query(str(statement), unbuffered=True)
+    for packets in made_ahead(driver.row_packets()):
+        yield packets.rows(schema)

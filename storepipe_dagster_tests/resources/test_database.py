@@ -38,7 +38,7 @@ def batches_of(monkeypatch):
 
     def set_size(rows):
         monkeypatch.setattr(sqlite, "ROWS_PER_BATCH", rows)
-        monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", rows)
+        monkeypatch.setattr(mysql_bulk, "ROWS_PER_BATCH", rows)
 
     return set_size
 

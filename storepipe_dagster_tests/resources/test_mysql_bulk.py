@@ -1,15 +1,15 @@
 """Tests of `storepipe_dagster.resources.mysql_bulk`, on real servers."""
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.layers.mysql.schemas import PRODUCTS
 from storepipe_dagster.layers.relational import schemas
-from storepipe_dagster.resources import mysql as module
 from storepipe_dagster.resources import mysql_bulk
-from storepipe_dagster.resources.database import DatabaseError
+from storepipe_dagster.resources.database import DatabaseError, of_days
 from storepipe_dagster_tests.resources.cart_lines import (
     DAY,
     KEY,
@@ -124,7 +124,7 @@ def test_the_server_gets_no_file_when_nothing_is_being_loaded(database, tmp_path
 # --- reading --------------------------------------------------------------------------------------
 
 
-def test_chunks_go_on_exactly_after_the_last_key(database, monkeypatch):
+def test_rows_are_read_whatever_part_of_them_comes_at_a_time(database, monkeypatch):
     rows = [
         (day, cart, occurrence, line, 7, 1)
         for day in (DAY, NEXT_DAY)
@@ -134,47 +134,59 @@ def test_chunks_go_on_exactly_after_the_last_key(database, monkeypatch):
     ]
     for day in (DAY, NEXT_DAY):
         replace(database, day, [row for row in rows if row[0] == day])
-    for size in (1, 2, 5, 6, 7, 24, 47, 48, 49):
-        monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", size)
-        read = database.read("cart_items", schemas.CART_ITEMS, KEY).read_all().to_pylist()
+    for size, received in ((1, 1), (1, 9999), (2, 7), (5, 64), (47, 40), (48, 41), (49, 999)):
+        monkeypatch.setattr(mysql_bulk, "ROWS_PER_BATCH", size)
+        monkeypatch.setattr(mysql_bulk, "BYTES_AT_ONCE", received)
+        reader = database.read("cart_items", schemas.CART_ITEMS, KEY)
+        batches = list(reader)
+        assert {batch.num_rows for batch in batches[:-1]} <= {size}
         told = [
-            (str(r["cart_date"]), r["cart_id"], r["occurrence"], r["line_number"]) for r in read
+            (str(r["cart_date"]), r["cart_id"], r["occurrence"], r["line_number"])
+            for batch in batches
+            for r in batch.to_pylist()
         ]
         assert told == [row[:4] for row in rows]
 
 
-def test_a_text_that_the_server_would_cut_is_asked_for_in_smaller_chunks(database, monkeypatch):
-    monkeypatch.setattr(module, "SESSION", "SET SESSION group_concat_max_len = 4000")
-    rows = [(n, f"t{n}", "x" * 100 + ",\"\n'" * 9, "1.00", *[None] * 4) for n in range(200)]
+def test_long_rows_come_in_small_batches(database, monkeypatch):
+    monkeypatch.setattr(mysql_bulk, "BYTES_PER_BATCH", 2**20)
+    texts = {n: str(n) * n for n in (0, 1, 250, 251, 252, 253, 254, 255, 256, 65535, 65536)}
+    texts |= dict.fromkeys(range(100000, 100020), "é" * 2**17)
+    rows = [(n, "t", "x", "1.00", text, None, None, None) for n, text in texts.items()]
     database.upsert(PRODUCTS, rows)
-    reader = database.read("products", schemas.PRODUCTS, ["product_id"])
-    read = reader.read_all().to_pylist()
-    assert [(row["product_id"], row["product_title"], row["category"]) for row in read] == [
-        row[:3] for row in rows
-    ]
+    batches = list(database.read("products", schemas.PRODUCTS, ["product_id"]))
+    read = {row["product_id"]: row["description"] for b in batches for row in b.to_pylist()}
+    assert read == texts
+    assert max(batch.nbytes for batch in batches) < 2 * 2**20
 
 
-@pytest.mark.parametrize("limit", range(60, 80))
-def test_no_place_of_a_cut_is_taken_for_the_end_of_a_row(database, monkeypatch, limit):
-    monkeypatch.setattr(module, "SESSION", f"SET SESSION group_concat_max_len = {limit}")
-    replace(database, rows=items(carts=7, quantity=12345))
-    assert read_items(database) == [(DAY, cart, 1, 12345) for cart in range(1, 8)]
-
-
-def test_a_row_that_no_text_can_hold_is_an_error(database, monkeypatch):
-    monkeypatch.setattr(module, "SESSION", "SET SESSION group_concat_max_len = 1000")
-    database.upsert(PRODUCTS, [(1, "t", "x" * 2000, "1.00", *[None] * 4)])
+def test_a_row_of_more_than_a_packet_is_an_error(database):
+    database.upsert(PRODUCTS, [(n, "t", "x", None, None, None, None, None) for n in (1, 2)])
+    with database.engine.begin() as connection:
+        longest = "UPDATE products SET description = repeat('x', 16777215) WHERE product_id = 1"
+        connection.exec_driver_sql(longest)
     with pytest.raises(DatabaseError, match="A row of products is too big to be read"):
         database.read("products", schemas.PRODUCTS, ["product_id"]).read_all()
 
 
+def test_a_value_that_is_none_of_its_type_is_an_error_without_the_value(database):
+    database.upsert(PRODUCTS, [(1, "secret", "x", "1.00", None, None, None, None)])
+    schema = pa.schema([("product_id", pa.int64()), ("product_title", pa.int64())])
+    with pytest.raises(DatabaseError, match="something else than product_id int64") as caught:
+        database.read("products", schema, ["product_id"]).read_all()
+    assert "secret" not in str(caught.value)
+    assert database.count("products") == 1
+
+
 @pytest.mark.parametrize(
-    "text", ["", " ", '"', '""', ",", "\n", "\r\n", "\\", "\\N", "NULL", "🙂\0é"]
+    "text", ["", " ", '"', ",", "\n", "\r\n", "\\", "\\N", "NULL", "🙂\0é", "\1\0\0", "\0" * 9]
 )
-def test_texts_that_csv_stumbles_over_are_read(database, text):
-    database.upsert(PRODUCTS, [(1, text, "x", None, text, None, 0.1, None)])
-    (row,) = database.read("products", schemas.PRODUCTS, ["product_id"]).read_all().to_pylist()
-    assert (row["product_title"], row["description"], row["image_url"]) == (text, text, None)
+def test_texts_are_read_as_they_are(database, text):
+    database.upsert(PRODUCTS, [(n, text, "x", None, text, None, 0.1, None) for n in (1, 2)])
+    read = database.read("products", schemas.PRODUCTS, ["product_id"]).read_all().to_pylist()
+    assert [(row["product_title"], row["description"], row["image_url"]) for row in read] == [
+        (text, text, None)
+    ] * 2
 
 
 @pytest.mark.parametrize("rating", [0.1, 1 / 3, 1e-300, -1.7976931348623157e308, 5e-324])
@@ -184,9 +196,9 @@ def test_doubles_are_read_to_the_last_bit(database, rating):
     assert row["rating"] == rating
 
 
-def test_who_stops_reading_in_the_middle_leaves_the_connection_in_order(database, monkeypatch):
+def test_who_stops_reading_in_the_middle_leaves_no_connection_behind(database, monkeypatch):
     replace(database, rows=items(carts=5000))
-    monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", 100)
+    monkeypatch.setattr(mysql_bulk, "ROWS_PER_BATCH", 100)
     for _ in range(20):
         batches = database._batches("cart_items", schemas.CART_ITEMS, KEY, None)
         next(batches)
@@ -197,43 +209,59 @@ def test_who_stops_reading_in_the_middle_leaves_the_connection_in_order(database
     assert database.count("cart_items") == 5000
 
 
-def test_a_text_that_the_server_no_longer_sends_is_an_error_and_not_null(
-    database, database_server, given
-):
-    database.upsert(PRODUCTS, [(1, "Hat", "x", None, "y" * 3 * 2**20, None, None, None)])
-    database_server.execute("SET GLOBAL max_allowed_packet = 2097152")
-    try:
-        reader = given.resource().read("products", schemas.PRODUCTS, ["product_id"])
-        with pytest.raises(DatabaseError, match="A row of products is too big to be read"):
-            reader.read_all()
-    finally:
-        database_server.execute("SET GLOBAL max_allowed_packet = DEFAULT")
+def test_a_connection_that_was_read_to_the_end_is_used_again(database):
+    replace(database)
+    with database.engine.connect() as connection:
+        before = connection.scalar(sa.text("SELECT connection_id()"))
+    assert len(read_items(database)) == 3
+    with database.engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT connection_id()")) == before
 
 
 def test_a_connection_lost_in_mid_read_asks_for_the_step_again(given, monkeypatch):
-    monkeypatch.setattr(mysql_bulk, "ROWS_PER_CHUNK", 100)
-    replace(given.resource(), rows=items(carts=1000))
+    monkeypatch.setattr(mysql_bulk, "ROWS_PER_BATCH", 100)
+    replace(given.resource(), rows=items(carts=20_000))
     with Proxy(given.port) as proxy:
         reader = given.resource(port=proxy.port).read("cart_items", schemas.CART_ITEMS, KEY)
-        reader.read_next_batch()
-        proxy.cut()
+        proxy.cut_after(300_000, "to_client")
         with pytest.raises(dg.RetryRequested) as caught:
             reader.read_all()
+        assert proxy.counts["cut"] == 1
     assert "has closed the connection" in str(caught.value.__cause__)
 
 
-def test_reading_walks_the_key_and_not_the_whole_table(database):
+def test_a_query_that_the_server_ends_in_mid_read_is_an_error(given, database_server):
+    """It ends with an error instead of an end: rows before it are not taken for all there are."""
+    replace(given.resource(), rows=items(carts=300_000))
+    batches = given.resource()._batches("cart_items", schemas.CART_ITEMS, KEY, None)
+    next(batches)
+    listed = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT cart_date%'"
+    for (query,) in database_server.execute(listed):
+        database_server.execute(f"KILL QUERY {query}")
+    with pytest.raises(DatabaseError, match="error 1317"):
+        list(batches)
+
+
+def test_reading_walks_the_key_and_sorts_nothing(database):
     replace(database, rows=items(carts=2000, lines=3))
-    read = mysql_bulk.ChunkedRead(None, "cart_items", schemas.CART_ITEMS, KEY, None)
-    read._last = [DAY, 1990, 1, 2]
+    replace(database, NEXT_DAY, items(NEXT_DAY, carts=2000, lines=3))
+    read_items(database)
     with database.engine.connect() as connection:
         before = rows_handled(connection)
-        rows = connection.execute(read._query().limit(5)).all()
-        handled = rows_handled(connection) - before
-    assert [(row[1], row[3]) for row in rows] == [
-        (1990, 3), (1991, 1), (1991, 2), (1991, 3), (1992, 1),
-    ]  # fmt: skip
-    assert handled < 50
+        list(mysql_bulk.read(connection, by_key(), schemas.CART_ITEMS))
+        whole = rows_handled(connection) - before
+        of_day = of_days(by_key(), ("cart_date", [NEXT_DAY]))
+        list(mysql_bulk.read(connection, of_day, schemas.CART_ITEMS))
+        handled = rows_handled(connection) - before - whole
+        sorted_rows = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Sort_rows'").all()
+    assert 12_000 <= whole < 12_050
+    assert 6_000 <= handled < 6_050
+    assert [int(count) for _, count in sorted_rows] == [0]
+
+
+def by_key():
+    columns = sa.select(*(sa.column(name) for name in schemas.CART_ITEMS.names))
+    return columns.select_from(sa.table("cart_items")).order_by(*map(sa.column, KEY))
 
 
 def rows_handled(connection):
