@@ -2,19 +2,23 @@
 
 Dagster's SQLite event log opens some ten connections and compiles some ten statements per event;
 a range of days in one run writes two events per asset and day, so a year took over a minute of
-nothing but logging. ``BatchingSqliteStorage`` keeps the same files and the same statements, and
-writes each batch that Dagster hands it (``DAGSTER_EVENT_BATCH_SIZE``) in one transaction.
+nothing but logging. ``BatchingSqliteStorage`` keeps the same files and the same rows, and writes
+each batch that Dagster hands it (``DAGSTER_EVENT_BATCH_SIZE``) in one transaction.
 """
 
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
@@ -74,7 +78,6 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         self._held: dict[str, Connection] = {}
         self._tables: set[str] = set()
         self._asset_key_columns: set[str] = set()
-        self._newest: dict[tuple[dg.AssetKey, Any], tuple[EventLogEntry, int]] | None = None
         super().__init__(base_dir)
         self._db_lock = threading.RLock()  # type: ignore[assignment]
 
@@ -114,31 +117,44 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             self._asset_key_columns.update([column_name] if found else [])
         return column_name in self._asset_key_columns
 
-    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
-        if self._newest is None:
-            super()._store_asset_event(conn, event, event_id)
-        elif event.dagster_event and event.dagster_event.asset_key:
-            asset_and_type = (event.dagster_event.asset_key, event.dagster_event_type)
-            self._newest.pop(asset_and_type, None)  # so that they stay in the order of time
-            self._newest[asset_and_type] = (event, event_id)
-
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events as ``store_event`` does, in one transaction per file.
-
-        What the log knows of an asset as a whole is the newest event's, and written once.
-        """
+        """Store events as ``store_event`` does, in one transaction per file."""
         with self._db_lock, ExitStack() as transactions:
             for shard in {INDEX_SHARD_NAME, *(entry.run_id for entry in events)}:
                 self._held[shard] = transactions.enter_context(self._connect(shard))
                 transactions.callback(self._held.pop, shard)
-            self._newest = {}
-            try:
-                for entry in events:
-                    self.store_event(entry)
-            finally:
-                newest, self._newest = self._newest, None
-            for entry, event_id in newest.values():
-                self._store_asset_event(self._held[INDEX_SHARD_NAME], entry, event_id)
+            for of_assets, together in groupby(events, _is_of_an_asset):
+                if of_assets:
+                    self._store_asset_events([*together])
+                else:
+                    for entry in together:
+                        self.store_event(entry)
+
+    def _store_asset_events(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events of assets by one statement per file.
+
+        What the log knows of an asset as a whole is the newest event's, and written once.
+        """
+        rows = [self._event_to_row(entry) for entry in events]
+        insert = SqlEventLogStorageTable.insert()
+        for run_id, of_run in groupby(rows, itemgetter("run_id")):
+            self._held[run_id].execute(insert, [*of_run])
+        index = self._held[INDEX_SHARD_NAME]
+        numbered = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+        event_ids = index.execute(numbered, rows).scalars().all()
+        self._store_asset_event_tags(index, events, event_ids)
+        newest: dict[Any, tuple[EventLogEntry, int]] = {}
+        for entry, event_id in zip(events, event_ids, strict=True):
+            told = entry.get_dagster_event()
+            asset_and_type = (told.asset_key, told.event_type)
+            newest.pop(asset_and_type, None)  # so that they stay in the order of time
+            newest[asset_and_type] = (entry, event_id)
+        for entry, event_id in newest.values():
+            self._store_asset_event(index, entry, event_id)
+
+
+def _is_of_an_asset(entry: EventLogEntry) -> bool:
+    return entry.is_dagster_event and entry.dagster_event_type in ASSET_EVENTS
 
 
 class BatchingSqliteStorage(DagsterSqliteStorage):

@@ -150,15 +150,15 @@ def test_events_are_stored_in_batches(batching, monkeypatch):
 def test_a_batch_that_fails_is_stored_event_by_event_without_loss_or_repetition(
     batching, expected, monkeypatch, capfd
 ):
-    store = BatchingSqliteEventLogStorage.store_event
+    store = BatchingSqliteEventLogStorage._store_asset_events
 
-    def fail_after_the_second_of_a_batch(self, event):
-        store(self, event)
-        if self._held and event.dagster_event.partition == "2020-01-02":
+    def fail_once_some_are_stored(self, events):
+        store(self, events)
+        if any(entry.dagster_event.partition == "2020-01-02" for entry in events):
             raise OSError("no space left on device")
 
     monkeypatch.setattr(
-        BatchingSqliteEventLogStorage, "store_event", fail_after_the_second_of_a_batch
+        BatchingSqliteEventLogStorage, "_store_asset_events", fail_once_some_are_stored
     )
     run_three_days(batching)
     assert "no space left on device" in capfd.readouterr().err
@@ -185,6 +185,19 @@ def test_threads_store_batches_side_by_side(batching):
     assert len(events) == 4
     assert [len(log.get_logs_for_run(f"run-{number}")) for number in range(4)] == [20] * 4
     assert len(batching.fetch_materializations(CARTS, limit=99).records) == 3 + 60
+
+
+def test_a_large_batch_keeps_its_order(batching):
+    run = run_three_days(batching)
+    log = batching.event_log_storage
+    made = {dg.DagsterEventType.ASSET_MATERIALIZATION}
+    events = [e for e in log.get_logs_for_run(run.run_id, of_type=made) if e.step_key == "carts"]
+    log.store_event_batch([entry._replace(run_id="another") for entry in events * 900])
+    newest = batching.fetch_materializations(CARTS, limit=2703).records
+    days = [entry.dagster_event.partition for entry in events]
+    assert [record.partition_key for record in newest] == [*reversed(days)] * 901
+    in_run = log.get_logs_for_run("another")
+    assert [entry.dagster_event.partition for entry in in_run] == days * 900
 
 
 def test_two_processes_store_their_runs_side_by_side(batching):
