@@ -1,13 +1,13 @@
 """Making what comes next while what came before is used."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def made_ahead(items: Iterator[Item]) -> Iterator[Item]:
+def made_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     """Give the items in their order; a thread makes the next one meanwhile, never more.
 
     An error of theirs comes in its place. Who stops before the end closes this iterator, which

@@ -5,6 +5,7 @@ In: LOAD DATA LOCAL, fed from memory. Out: the packets of rows as they come, of 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -172,5 +173,7 @@ def read(
     statement = query.compile(connection, compile_kwargs={"literal_binds": True})
     driver: Any = connection.connection.driver_connection
     driver.query(str(statement), unbuffered=True)
-    for packets in made_ahead(driver.row_packets()):
-        yield packets.rows(schema)
+    # Whatever happens, the thread is done with the connection before that is closed.
+    with closing(made_ahead(driver.row_packets())) as received:
+        for packets in received:
+            yield packets.rows(schema)

@@ -1,7 +1,7 @@
-"""Rows as MySQL sends them, cut into Arrow columns by NumPy; pure functions on bytes.
+"""Rows as MySQL sends them, cut into Arrow columns by NumPy; who receives them is ``mysql_bulk``.
 
 A row is a packet of the text protocol: three bytes of its size and one of its number, then each
-value as text behind the size of that. No value costs Python anything, a row one look at its size.
+value as text behind the size of that. No value costs Python anything, a long row one look.
 https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response.html
 """
 
@@ -17,8 +17,8 @@ SIZE_AT = Struct("<I").unpack_from
 SIZE = 0xFFFFFF  # the bits of a header that are the size; a packet of this size goes on in another
 # The first byte of a value's size, which is the size itself below.
 NULL, TWO_BYTES, THREE_BYTES = 0xFB, 0xFC, 0xFD
-# The first byte of a last packet.
-END, ERROR = 0xFE, 0xFF
+# How a last packet begins.
+END, ERROR = b"\xfe", b"\xff"
 LARGEST_END = 8  # a row that begins with the same byte is longer
 
 Numbers = npt.NDArray[np.int64]
@@ -74,12 +74,12 @@ class Packets:
         """Take the content of the packet that ends the rows, if it is there: an end or an error."""
         if not self.starts:
             return None
-        content = self.starts[-1] + HEADER
-        first, size = self.data[content : content + 1], self.end - content
-        if first != bytes([ERROR]) and (first != bytes([END]) or size > LARGEST_END):
+        content = bytes(self.data[self.starts[-1] + HEADER : self.end])
+        is_end = content.startswith(END) and len(content) <= LARGEST_END
+        if not (is_end or content.startswith(ERROR)):
             return None
         self.end = self.starts.pop()
-        return bytes(self.data[content : content + size])
+        return content
 
     def rows(self, schema: pa.Schema) -> pa.RecordBatch:
         """The packets as rows; raises ``ArrowInvalid`` for a value that is not of its type.
@@ -102,7 +102,7 @@ class Packets:
 
 
 def _texts(data: npt.NDArray[np.uint8], at: Numbers, row_ends: Numbers) -> tuple[pa.Array, Numbers]:
-    """A value of each row, which starts where it has its size, and where the next ones start."""
+    """One value of each row, of which the sizes stand at these places; and the places behind."""
     first = data[at]
     sizes = first.astype(np.int64)
     at = at + 1

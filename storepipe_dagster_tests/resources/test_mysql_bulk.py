@@ -230,14 +230,16 @@ def test_a_connection_lost_in_mid_read_asks_for_the_step_again(given, monkeypatc
     assert "has closed the connection" in str(caught.value.__cause__)
 
 
-def test_a_query_that_the_server_ends_in_mid_read_is_an_error(given, database_server):
+def test_a_query_that_the_server_ends_in_mid_read_is_an_error(database, database_server):
     """It ends with an error instead of an end: rows before it are not taken for all there are."""
-    replace(given.resource(), rows=items(carts=300_000))
-    batches = given.resource()._batches("cart_items", schemas.CART_ITEMS, KEY, None)
+    database.upsert(PRODUCTS, [(n, "t", "x", None, None, None, None, None) for n in range(80)])
+    with database.engine.begin() as connection:  # far more than the sockets hold
+        connection.exec_driver_sql("UPDATE products SET description = repeat('x', 1000000)")
+    batches = database._batches("products", schemas.PRODUCTS, ["product_id"], None)
     next(batches)
-    listed = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT cart_date%'"
-    for (query,) in database_server.execute(listed):
-        database_server.execute(f"KILL QUERY {query}")
+    listed = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT product_id%'"
+    [(query,)] = database_server.execute(listed)
+    database_server.execute(f"KILL QUERY {query}")
     with pytest.raises(DatabaseError, match="error 1317"):
         list(batches)
 
