@@ -9,7 +9,7 @@ keeps the compute logs (``production/dagster.yaml``).
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
@@ -181,6 +181,9 @@ class AzureLake(Lake):
             except AzureError as error:
                 raise unreachable(error, self.account) from None
             raise
+
+    def sync(self, paths: Sequence[str]) -> None:
+        """Nothing: Azure has written what it has confirmed."""
 
     @contextmanager
     def write(self, path: str) -> Iterator[IO[bytes]]:

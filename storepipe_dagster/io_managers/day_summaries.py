@@ -9,7 +9,7 @@ what is missing or out of date is made by the next run that needs it.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 import deltalake
@@ -23,9 +23,10 @@ from storepipe_dagster.io_managers.delta_days import (
     by_day,
     condition,
     files_by_day,
+    open_delta,
     parts_of,
-    replace_in_parts,
 )
+from storepipe_dagster.io_managers.delta_writes import Target, replace
 from storepipe_dagster.io_managers.lake import Lake, explained, partition_column, persistent
 
 SUMMARIES = dg.AssetKey(["refined", "_summaries"])  # a folder; no asset has this key
@@ -89,29 +90,41 @@ class SummarisedDays:
     @persistent
     def of(self, summary: DaySummary) -> DataFrame:
         """The rows of a summary, once those of the days that have changed are made."""
-        path = self.lake.path(SUMMARIES, summary.name)
-        kept = _opened(path, self.lake.storage_options, summary, self.column)
         files = self._of_days(self.table)
         sources = {day: _source(summary, of_day) for day, of_day in files.items()}
-        there = {
-            day: of_day[0][f"partition.{SOURCE}"] for day, of_day in self._of_days(kept).items()
-        }
-        changed = [day for day in sorted(there | sources) if there.get(day) != sources.get(day)]
-        if changed:
-            sizes = {day: sum(file["size_bytes"] for file in files.get(day, ())) for day in changed}
+        target = Target(
+            self.lake,
+            self.lake.path(SUMMARIES, summary.name),
+            _schema_of(summary),
+            [self.column, SOURCE],
+            lambda day: {SOURCE: sources[day]},
+        )
+        kept, others = self._kept(target)
+        changed = [day for day in sorted(sources) if kept.get(day) != sources[day]]
+        removed = sorted((kept.keys() | others) - sources.keys())
+        if changed or removed:
+            sizes = {day: sum(file["size_bytes"] for file in files[day]) for day in changed}
             parts = parts_of(changed, sizes) if self.in_parts else [changed]
-            made = ((part, self._summarised(summary, part)) for part in parts)
-            replace_in_parts(
-                self.lake, path, kept, self.column, made, lambda day: {SOURCE: sources[day]}
-            )
-            kept.update_incremental()
-        rows = self._load(path, kept).drop(SOURCE)
+            made = ((part, self._summarised(summary, part)) for part in parts if part)
+            replace(target, made, removed)
+        table = deltalake.DeltaTable(target.path, storage_options=self.lake.storage_options)
+        rows = self._load(target.path, table).drop(SOURCE)
         return rows.where(condition(self.column, self.days)) if self.days else rows
 
     def by_day(self, summary: DaySummary) -> DailyRows:
         """The same rows, by day."""
         rows = self.of(summary)
         return DailyRows(lambda days: rows.where(condition(self.column, days)))
+
+    def _kept(self, target: Target) -> tuple[Mapping[str, str], set[str]]:
+        """The source of each day that is kept, and the days of a table with other columns."""
+        table = open_delta(self.lake, target.path)
+        if table is None:
+            return {}, set()
+        if table.schema() != target.schema:
+            return {}, {*files_by_day(table, self.column)}
+        of_days = self._of_days(table)
+        return {day: files[0][f"partition.{SOURCE}"] for day, files in of_days.items()}, set()
 
     def _of_days(self, table: deltalake.DeltaTable) -> Mapping[str, Files]:
         files = files_by_day(table, self.column)
@@ -130,24 +143,9 @@ class SummarisedDays:
         return rows
 
 
-def _opened(
-    path: str, options: Mapping[str, str], summary: DaySummary, column: str
-) -> deltalake.DeltaTable:
-    """The table of a summary: empty if it was not there, or had other columns."""
+def _schema_of(summary: DaySummary) -> deltalake.Schema:
     schema = T.StructType([*summary.schema.fields, T.StructField(SOURCE, T.StringType())])
-    declared = deltalake.Schema.from_json(schema.json())
-
-    def create(mode: Literal["ignore", "overwrite"]) -> deltalake.DeltaTable:
-        return deltalake.DeltaTable.create(
-            path,
-            schema=declared,
-            partition_by=[column, SOURCE],
-            mode=mode,
-            storage_options={**options},
-        )
-
-    table = create("ignore")
-    return table if table.schema() == declared else create("overwrite")
+    return deltalake.Schema.from_json(schema.json())
 
 
 def _source(summary: DaySummary, files: Files) -> str:

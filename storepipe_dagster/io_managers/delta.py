@@ -1,9 +1,7 @@
 """Delta tables: written by Spark, described from their transaction log.
 
-A write replaces exactly the days it was asked for, or the whole table, in one commit. Sail
-(pysail 0.7) ignores dynamic partition overwrite, lets ``replaceWhere`` take rows outside of its
-condition, and cannot use it on a table that is not there yet; hence the guard column and the
-creation by delta-rs.
+A write replaces exactly the days it was asked for, or the whole table, in one commit (how is in
+``delta_writes``). A read of what was never materialized is an error, whichever table or day it is.
 """
 
 import json
@@ -14,8 +12,7 @@ import dagster as dg
 import deltalake
 import pyarrow as pa
 from dagster_pyspark import LazyPySparkResource
-from deltalake.exceptions import CommitFailedError
-from pyspark.sql import DataFrame, DataFrameWriter
+from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from storepipe_dagster import figures
@@ -34,10 +31,11 @@ from storepipe_dagster.io_managers.delta_days import (
     files_by_day,
     files_of,
     held_to,
+    open_delta,
     parts_of,
-    replace_in_parts,
     sizes_upstream,
 )
+from storepipe_dagster.io_managers.delta_writes import Target, replace
 from storepipe_dagster.io_managers.lake import (
     Lake,
     MissingUpstreamError,
@@ -52,6 +50,10 @@ PREVIEW_ROWS = 5
 
 class SchemaMismatchError(UserError):
     """A DataFrame is not what the asset's contract declares; the message names the columns."""
+
+
+class LostTableError(UserError):
+    """A table that Dagster has a history of is not in the lake; the message names its days."""
 
 
 class DeltaIOManager(dg.ConfigurableIOManager):
@@ -72,43 +74,39 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         A table of an earlier contract gets the columns of this one with the run that replaces all
         of it, in the same commit; raises ``SchemaMismatchError`` for a run that does not.
         """
-        path, options = self.lake.path(context.asset_key), self.lake.storage_options
+        path = self.lake.path(context.asset_key)
         contract: dg.TableSchema = context.definition_metadata[COLUMN_SCHEMA]
         column = partition_column(context)
         days = list(context.asset_partition_keys) if column else []
         parts = self._parts(context, days) if isinstance(obj, DailyRows) else [days]
         rows = obj.of(parts[0]) if isinstance(obj, DailyRows) else obj
         schema = _checked(context.asset_key, rows.schema, contract)
-        table = deltalake.DeltaTable.create(
-            path,
-            schema=deltalake.Schema.from_json(schema.json()),
-            partition_by=[column] if column else None,
-            mode="ignore",
-            storage_options=options,
-        )
-        differing = _differing(table, schema)
-        place = self.lake.spark_path(path)
-        if differing:
+        table = open_delta(self.lake, path)
+        if table is None:
+            _expect_no_other_days(context, days)
+        else:
+            _expect_partitioning(context.asset_key, table, column)
+        if table is not None and (differing := _differing(table, schema)):
             _expect_all_days(context.asset_key, table, column, days, differing)
             context.log.warning(
                 "%s differs from its contract in %s, and is replaced whole.",
                 context.asset_key.to_user_string(),
                 ", ".join(differing),
             )
-            rows = obj.of(days) if isinstance(obj, DailyRows) else obj
-            rows = held_to(days, rows, column) if column else rows
-            nullable = rows.sparkSession.createDataFrame([], schema).union(rows)
-            writer = _overwriting(nullable).option("overwriteSchema", "true")
-            writer.partitionBy(*filter(None, [column])).save(place)
-        elif not column:
-            _overwriting(rows).save(place)
-            _refuse_two_at_once(deltalake.DeltaTable(path, storage_options=options))
-        elif isinstance(obj, DailyRows) and len(parts) > 1:
-            made = ((part, held_to(part, obj.of(part), column)) for part in parts)
-            replace_in_parts(self.lake, path, table, column, made)
-        else:
-            writer = _overwriting(held_to(days, rows, column))
-            writer.option("replaceWhere", condition(column, days)).save(place)
+        of_part = obj.of if isinstance(obj, DailyRows) else lambda _: rows
+        target = Target(
+            self.lake,
+            path,
+            deltalake.Schema.from_json(schema.json()),
+            [column] if column else [],
+        )
+        replace(
+            target,
+            (
+                (part, held_to(part, of_part(part), column) if column else of_part(part))
+                for part in parts
+            ),
+        )
         self._describe(context, path, contract, column, days)
 
     @explained
@@ -157,7 +155,8 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             context.add_output_metadata(common | lineage | _sizes(files_of(table)) | shown)
             return
         by_day = files_by_day(table, column)
-        with_rows = [day for day in days if day in by_day]
+        rows = {day: sum(file["num_records"] for file in files) for day, files in by_day.items()}
+        with_rows = [day for day in days if rows.get(day)]
         numbers = _figures(table, column, days, context.definition_metadata.get(figures.FIGURES))
         for day in days:
             metadata = common | numbers.get(day, {}) | _sizes(by_day.get(day, []))
@@ -165,7 +164,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
                 metadata |= lineage
             if with_rows and day == with_rows[-1]:
                 metadata |= _preview(table, contract, [(column, "=", day)])
-                before = [earlier for earlier in sorted(by_day) if earlier <= day]
+                before = [earlier for earlier in sorted(rows) if rows[earlier] and earlier <= day]
                 metadata |= _drawn(table, chart, [(column, "in", before[-POINTS:])])
             context.step_context.add_asset_metadata(
                 metadata=metadata, asset_key=context.asset_key, partition_key=day
@@ -183,11 +182,17 @@ def open_upstream(
     lake: Lake, context: dg.InputContext, days: Sequence[str]
 ) -> deltalake.DeltaTable:
     """The newest version of an input's table, which is as its contract says it is."""
-    path, options = lake.path(context.asset_key), lake.storage_options
-    if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
+    table = open_delta(lake, lake.path(context.asset_key))
+    if table is None:
         raise MissingUpstreamError(context.asset_key, days)
-    table = deltalake.DeltaTable(path, storage_options=options)
+    column = partition_column(context)
+    _expect_partitioning(context.asset_key, table, column)
     _expect_contract(context, table)
+    there = set(_days_there(table, column))
+    if missing := [day for day in days if day not in there]:
+        raise MissingUpstreamError(context.asset_key, missing)
+    if not files_of(table):
+        raise MissingUpstreamError(context.asset_key)
     return table
 
 
@@ -214,6 +219,32 @@ def _differing(table: deltalake.DeltaTable, schema: T.StructType) -> list[str]:
     found = {field.name: field.type for field in table.schema().fields}
     declared = {f.name: f.type for f in deltalake.Schema.from_json(schema.json()).fields}
     return sorted(n for n in found | declared if found.get(n) != declared.get(n))
+
+
+def _expect_no_other_days(context: dg.OutputContext, days: Sequence[str]) -> None:
+    """Refuse to begin a lost table anew with some of its days: none would miss the others."""
+    key = context.asset_key
+    had = context.step_context.instance.get_materialized_partitions(key) if days else set()
+    if lost := sorted(had - set(days)):
+        name = key.to_user_string()
+        first, last = min(lost[0], days[0]), max(lost[-1], days[-1])
+        raise LostTableError(
+            f"{name} is not in the lake any more, and had {len(lost)} other days ({lost[0]} to "
+            f"{lost[-1]}). Bring its folder back from a backup, or materialise all of its days "
+            f"in one run: storepipe run --from {first} --to {last} --select 'key:\"{name}\"+'. "
+            "If they are not wanted any more, wipe its materializations in Dagster first."
+        )
+
+
+def _expect_partitioning(key: dg.AssetKey, table: deltalake.DeltaTable, column: str | None) -> None:
+    """Refuse a table that is cut into partitions otherwise: delta-rs cannot change how."""
+    found, declared = table.metadata().partition_columns, [column] if column else []
+    if found != declared:
+        raise SchemaMismatchError(
+            f"{key.to_user_string()} is partitioned by {', '.join(found) or 'nothing'} in the lake "
+            f"and by {', '.join(declared) or 'nothing'} in its contract. Move its folder away, "
+            "wipe its materializations in Dagster, and materialise all of it in one run."
+        )
 
 
 def _expect_all_days(
@@ -255,30 +286,12 @@ def _expect_contract(context: dg.InputContext, table: deltalake.DeltaTable) -> N
     found = {field.name: field.dataType.simpleString() for field in fields}
     if contract and (lacking := [c.name for c in contract.columns if found.get(c.name) != c.type]):
         name = context.asset_key.to_user_string()
-        column = partition_column(context)
-        by_day = column in table.metadata().partition_columns  # as it is, not as it should be
-        there = _days_there(table, column if by_day else None)
+        there = _days_there(table, partition_column(context))
         raise SchemaMismatchError(
             f"{name} differs from its contract in {', '.join(lacking)} as it is in the lake. "
             "Materialise it first, all of its days in one run, together with this: "
             f"{_range_of(there)}--select 'key:\"{name}\"+'{_start_for(there)}"
         )
-
-
-def _overwriting(rows: DataFrame) -> DataFrameWriter:
-    return rows.write.format("delta").mode("overwrite")
-
-
-def _refuse_two_at_once(table: deltalake.DeltaTable) -> None:
-    """Notice that another run has written the same table, empty until then, at the same time.
-
-    An overwrite of an empty table removes nothing, so Sail sees no conflict and keeps the rows of
-    both. The next try finds the table with rows, and replaces them.
-    """
-    rows = sum(file["num_records"] for file in files_of(table))
-    written = table.history(1)[0].get("operationMetrics", {}).get("numOutputRows", rows)
-    if rows != int(written):
-        raise CommitFailedError(f"Concurrent writes: {table.table_uri} has {rows}, not {written}.")
 
 
 def _sizes(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,14 +1,10 @@
-"""Days of a Delta table: rows by day, held to their days, and a range replaced part by part.
+"""Days of a Delta table: which it has, rows by day, rows held to their days, and ranges in parts.
 
-Sail holds in memory much of what it joins, groups and sorts by day: 50 M lines took 11 GiB. So each
-part of a long range becomes a table of its own, in a folder of the table; then one transaction of
-delta-rs takes over the files of all parts, which stay where they are.
+What has been materialized has a file in the log, a day without rows one without rows; how that is
+written is in ``delta_writes``.
 """
 
-import contextlib
-import json
 import re
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +13,10 @@ from typing import Any
 import dagster as dg
 import deltalake
 import pyarrow as pa
-from deltalake.transaction import AddAction, CommitProperties
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from storepipe_dagster.io_managers.lake import Lake, persistent
+from storepipe_dagster.io_managers.lake import Lake
 
 BYTES_AT_ONCE = 48 * 2**20  # as Parquet: some five million cart lines, which take 2 GiB
 MOST_TASKS = 32
@@ -42,6 +37,14 @@ class DailyRows:
 def condition(column: str, days: Sequence[str]) -> str:
     """SQL that holds for the rows of a closed range of days."""
     return f"{column} >= '{min(days)}' AND {column} <= '{max(days)}'"
+
+
+def open_delta(lake: Lake, path: str) -> deltalake.DeltaTable | None:
+    """The newest version of the Delta table at a path, or nothing where there is none."""
+    options = lake.storage_options
+    if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
+        return None
+    return deltalake.DeltaTable(path, storage_options=options)
 
 
 def files_by_day(table: deltalake.DeltaTable, column: str) -> dict[str, list[dict[str, Any]]]:
@@ -98,72 +101,3 @@ def parts_of(days: Sequence[str], sizes: Mapping[str, int]) -> list[Sequence[str
             start, size = number, 0
         size += sizes.get(day, 0)
     return [*parts, days[start:]]
-
-
-def replace_in_parts(
-    lake: Lake,
-    path: str,
-    table: deltalake.DeltaTable,
-    column: str,
-    parts: Iterable[tuple[Sequence[str], DataFrame]],
-    of_day: Callable[[str], Mapping[str, str]] = lambda _: {},
-) -> None:
-    """Replace days, of which there are parts, in one commit, whoever else writes.
-
-    ``of_day`` gives what the table is partitioned by besides.
-    """
-    staged = f"{path}/parts-{uuid.uuid4().hex}"
-    days: list[str] = []
-    files: list[AddAction] = []
-    try:
-        for part, rows in parts:
-            place = f"{staged}/{part[0]}"
-            rows.write.format("delta").partitionBy(column).save(lake.spark_path(place))
-            files += _added_files(lake, place, path, column, of_day)
-            lake.files.rm(f"{place}/_delta_log", recursive=True)
-            days += part
-    except BaseException:
-        with contextlib.suppress(OSError):  # what is left goes with a vacuum
-            lake.files.rm(staged, recursive=True)
-        raise
-    # From here on nothing is removed: a commit may have landed whose answer was lost.
-    _commit(table, files, column, days)
-
-
-def _added_files(
-    lake: Lake, place: str, path: str, column: str, of_day: Callable[[str], Mapping[str, str]]
-) -> list[AddAction]:
-    """The files of a new table at ``place``, as the log of the table at ``path`` takes them."""
-    log = lake.files.cat_file(f"{place}/_delta_log/{0:020}.json").splitlines()
-    return [
-        AddAction(
-            path=f"{place.removeprefix(f'{path}/')}/{file['path']}",
-            size=file["size"],
-            partition_values=file["partitionValues"] | of_day(file["partitionValues"][column]),
-            modification_time=file["modificationTime"],
-            data_change=True,
-            stats=file.get("stats", "{}"),
-        )
-        for file in (entry["add"] for entry in map(json.loads, log) if "add" in entry)
-    ]
-
-
-@persistent
-def _commit(
-    table: deltalake.DeltaTable, files: Sequence[AddAction], column: str, days: Sequence[str]
-) -> None:
-    """Replace the days that the newest version has; where another version came first, again.
-
-    delta-rs would commit beside a writer of days that were not there, and keep the rows of both.
-    """
-    table.update_incremental()
-    if {file.path for file in files} & {file["path"] for file in files_of(table)}:
-        return  # the try before has landed, and only its answer was lost
-    table.create_write_transaction(
-        [*files],
-        mode="overwrite",
-        schema=table.schema(),
-        partition_by=table.metadata().partition_columns,
-        partition_filters=[(column, "in", days)],
-        commit_properties=CommitProperties(max_commit_retries=0),
-    )

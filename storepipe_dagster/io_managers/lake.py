@@ -4,10 +4,13 @@ File formats live in the modules beside this one. Key = ``zone/…/table``, so a
 ``<root>/<zone>/<rest>``, and the folder of a day ``<root>/<zone>/<rest>/<column>=YYYY-MM-DD``.
 """
 
+import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import PurePath
 from typing import IO, Any, ParamSpec, TypeVar
 
 import dagster as dg
@@ -23,6 +26,7 @@ PARTITION_COLUMN = "partition_expr"  # Dagster's name for it in an asset's metad
 
 
 TRIES = 8
+SYNCS_AT_ONCE = 8
 # Of delta-rs, Sail and the object store below both: another came first, or the way was cut.
 PASSING = (
     "Failed to commit transaction",
@@ -128,6 +132,22 @@ class Lake(dg.ConfigurableResource[Any]):
         """A place for what uses the lake: here a lake elsewhere tells what is wrong with it."""
         yield
 
+    def sync(self, paths: Sequence[str]) -> None:
+        """Wait until files that others have written are on the disk, with their names.
+
+        A loss of power takes what is not; a lake elsewhere keeps what it has confirmed.
+        """
+        with ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
+            [*threads.map(_sync, paths)]
+        self._sync_folders(paths)
+
+    def _sync_folders(self, paths: Sequence[str]) -> None:
+        """The names of files in their folders, and of the folders up to the lake's."""
+        folders = {str(folder) for path in paths for folder in PurePath(path).parents}
+        inside = [folder for folder in folders if folder.startswith(self.root)]
+        for folder in sorted(inside, reverse=True) if os.name == "posix" else ():
+            _sync(folder)
+
     @contextmanager
     def write(self, path: str) -> Iterator[IO[bytes]]:
         """Open a file for writing that takes its name only once it is whole."""
@@ -137,11 +157,22 @@ class Lake(dg.ConfigurableResource[Any]):
         try:
             with self.files.open(unfinished, "wb") as file:
                 yield file
+            _sync(unfinished)
             self.files.mv(unfinished, path)
+            self._sync_folders([path])
         except BaseException:
             if self.files.exists(unfinished):
                 self.files.rm_file(unfinished)
             raise
+
+
+def _sync(path: str) -> None:
+    """Wait until a file, or a folder with the names in it, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def explained(method: Callable[P, Result]) -> Callable[P, Result]:

@@ -184,7 +184,7 @@ def test_days_are_summarised_part_by_part_in_one_commit(resources, read, kept, m
     monkeypatch.setattr(day_summaries, "parts_of", lambda days, _sizes: [[day] for day in days])
 
     assert read() == [(DAY_1, 1), (DAY_2, 1), (DAY_3, 1)]
-    assert kept().version() == 1
+    assert kept().version() == 0
 
 
 def test_a_summary_is_of_the_table_as_it_was_when_it_was_opened(resources, read):

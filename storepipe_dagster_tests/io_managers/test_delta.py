@@ -1,11 +1,14 @@
 """Tests of `storepipe_dagster.io_managers.delta`."""
 
 import base64
+import os
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -20,10 +23,16 @@ from pyspark.sql.types import DateType, DecimalType, LongType, StructType, Times
 from storepipe_dagster.asset_metadata import COLUMN_LINEAGE, columns_of
 from storepipe_dagster.columns import column
 from storepipe_dagster.figures import sums_of
-from storepipe_dagster.io_managers.delta import DeltaIOManager, SchemaMismatchError
+from storepipe_dagster.io_managers import delta_writes
+from storepipe_dagster.io_managers.delta import (
+    DeltaIOManager,
+    LostTableError,
+    SchemaMismatchError,
+)
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster.small_charts import chart_of
+from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -183,12 +192,13 @@ def test_a_range_replaces_its_days_and_tells_of_each(resources, table, lake):
     days = metadata_by_day(result, "trusted/sales")
     assert {day: (told["dagster/row_count"], told["files"]) for day, told in days.items()} == {
         DAY_1: (1, 1),
-        DAY_2: (0, 0),
+        DAY_2: (0, 1),  # a file without rows, which shows that the day was materialized
         DAY_3: (2, 1),
     }
-    (file,) = lake.all_in(f"{lake.root}/trusted/sales/sale_date={DAY_3}")
+    (file,) = [
+        file for file in lake.all_in(f"{lake.root}/trusted/sales") if f"/sale_date={DAY_3}/" in file
+    ]
     assert days[DAY_3]["dagster/size_bytes"] == lake.files.size(file)
-    assert days[DAY_2]["dagster/size_bytes"] == 0
     assert [days[day]["revenue"] for day in (DAY_1, DAY_2, DAY_3)] == [1.1, 0, 2.2]
     assert {told["delta_version"] for told in days.values()} == {table().version()}
     assert read_sales(resources, DAY_1, DAY_2) == [(DAY_1, 1)]
@@ -367,7 +377,7 @@ def test_a_run_of_all_its_days_gives_a_table_the_columns_of_its_contract_in_one_
     assert table().version() == 1
     assert carts_in(table()) == [1, 3]
     assert [(field.name, field.nullable) for field in table().schema().fields] == [
-        (name, True) for name in ["cart_id", "revenue", "sold_at", "sale_date"]
+        (name, True) for name in ["sale_date", "cart_id", "revenue", "sold_at"]
     ]
     assert table().metadata().partition_columns == ["sale_date"]
     assert carts_in(deltalake.DeltaTable(table().table_uri, 0, table()._storage_options)) == [7, 7]
@@ -498,6 +508,114 @@ def test_a_table_that_is_not_there_is_named(resources, days, when):
         read_sales(resources, *days)
 
 
+@pytest.mark.parametrize(
+    ("read_days", "named"), [([DAY_2], DAY_2), ([DAY_1, DAY_3], f"{DAY_2}, {DAY_3}")]
+)
+def test_days_that_were_never_materialized_are_named_whatever_else_the_table_has(
+    resources, read_days, named
+):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    with pytest.raises(MissingUpstreamError, match=rf"^trusted/sales .* for {named}\. "):
+        read_sales(resources, *read_days)
+
+
+def test_a_day_that_was_materialized_without_rows_is_read_without_rows(resources):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    materialize([sales_of()], resources, DAY_2)
+    assert read_sales(resources, DAY_2) == []
+    assert read_sales(resources, DAY_1, DAY_2) == [(DAY_1, 1)]
+
+
+def test_a_day_that_a_roll_back_has_removed_was_never_materialized(resources, table):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    materialize([sales_of()], resources, DAY_2)
+    table().restore(0)
+    with pytest.raises(MissingUpstreamError, match=rf"for {DAY_2}\. "):
+        read_sales(resources, DAY_1, DAY_2)
+
+
+@pytest.mark.parametrize("asset", [sales_of(), totals_of()], ids=["with days", "without days"])
+@pytest.mark.parametrize("kind", [DataFrame, pa.Table])
+def test_a_table_whose_first_write_ended_after_its_creation_was_never_materialized(
+    resources, lake, asset, kind
+):
+    deltalake.DeltaTable.create(
+        lake.path(asset.key),
+        deltalake.Schema.from_json(SCHEMA.json()),
+        partition_by=["sale_date"] if asset.partitions_def else None,
+        storage_options=lake.storage_options,
+    )
+    with pytest.raises(MissingUpstreamError, match=rf"^{asset.key.to_user_string()} "):
+        read(resources, asset, asset.key.to_user_string(), kind=kind)
+
+
+def test_a_table_is_created_together_with_its_rows(resources, table):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    assert table().version() == 0
+    assert carts_in(table()) == [1]
+
+
+@only_in_a_folder
+def test_a_lost_table_is_not_begun_anew_with_some_of_its_days(resources, lake, monkeypatch):
+    with dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(dg.DagsterInstance, "ephemeral", lambda: nullcontext(instance))
+        materialize([sales_of((DAY_1, 1))], resources, DAY_1, DAY_2)
+        lake.files.rm(f"{lake.root}/trusted/sales", recursive=True)
+        with pytest.raises(
+            LostTableError,
+            match=rf"^trusted/sales .* 2 other days \({DAY_1} to {DAY_2}\).*"
+            rf"storepipe run --from {DAY_1} --to {DAY_3} --select 'key:\"trusted/sales\"\+'",
+        ):
+            materialize([sales_of((DAY_3, 3))], resources, DAY_3)
+        assert not lake.files.exists(f"{lake.root}/trusted/sales")
+
+        materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)
+        assert read_sales(resources) == [(DAY_1, 1), (DAY_3, 3)]
+
+
+@only_in_a_folder
+def test_files_are_on_the_disk_before_the_log_names_them_and_the_log_before_the_step_ends(
+    resources, lake, monkeypatch
+):
+    synced, sync, commit = [], os.fsync, delta_writes.create_table_with_add_actions
+
+    def record(descriptor):
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    def commit_and_mark(*arguments, **options):
+        synced.append("commit")
+        commit(*arguments, **options)
+
+    monkeypatch.setattr(os, "fsync", record)
+    monkeypatch.setattr(delta_writes, "create_table_with_add_actions", commit_and_mark)
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1, DAY_2)
+
+    place = synced.index("commit")
+    files = [file for file in lake.all_in(f"{lake.root}/trusted/sales") if ".parquet" in file]
+    assert len(files) == 2
+    for file in files:
+        folder = file.rpartition("/")[0]
+        assert {f"/sale_date={day}" in file for day in (DAY_1, DAY_2)} == {True, False}
+        assert any(name.startswith(folder) and name != folder for name in synced[:place])
+        assert folder in synced[:place]
+    log = f"{lake.root}/trusted/sales/_delta_log"
+    assert {f"{log}/{0:020}.json", log} <= {*synced[place:]}
+
+
+def test_a_table_that_is_partitioned_otherwise_is_neither_read_nor_written(resources, lake):
+    deltalake.write_deltalake(
+        f"{lake.root}/trusted/sales",
+        pa.table({"cart_id": pa.array([1], pa.int64())}),
+        storage_options=lake.storage_options,
+    )
+    named = "^trusted/sales is partitioned by nothing in the lake and by sale_date in its contract"
+    with pytest.raises(SchemaMismatchError, match=named):
+        read_sales(resources, DAY_1)
+    with pytest.raises(SchemaMismatchError, match=named):
+        materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+
+
 def test_an_asset_without_days_reads_also_rows_before_the_first_day(resources, table):
     materialize([sales_of((DAY_1, 1))], resources, DAY_1)
     earlier = table().to_pyarrow_table()
@@ -546,22 +664,22 @@ def test_of_writers_of_the_same_day_at_one_time_one_is_kept_whole(resources, tab
     assert carts_in(table()) in ([*others, 10, 11], [*others, 20, 21])
 
 
-def test_a_commit_that_another_came_before_is_tried_again(resources, table, monkeypatch):
-    create, tries = deltalake.DeltaTable.create, []
+def test_a_table_that_another_has_created_meanwhile_is_written_to(resources, table, monkeypatch):
+    create, tries = delta_writes.create_table_with_add_actions, []
 
     def create_in_competition(*arguments, **options):
         tries.append(1)
-        if len(tries) < 3:
-            raise deltalake.exceptions.CommitFailedError("Failed to commit transaction: 1")
+        monkeypatch.setattr(delta_writes, "create_table_with_add_actions", create)
+        materialize([sales_of((DAY_2, 2))], resources, DAY_2)
         return create(*arguments, **options)
 
-    monkeypatch.setattr(deltalake.DeltaTable, "create", create_in_competition)
+    monkeypatch.setattr(delta_writes, "create_table_with_add_actions", create_in_competition)
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
 
     materialize([sales_of((DAY_1, 1))], resources, DAY_1)
 
-    assert len(tries) == 3
-    assert carts_in(table()) == [1]
+    assert len(tries) == 1
+    assert carts_in(table()) == [1, 2]
 
 
 def half_of_it(then):
@@ -621,7 +739,9 @@ def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
 
 def test_data_files_of_a_killed_write_are_not_read(resources, ask, lake):
     materialize([sales_of((DAY_1, 1))], resources, DAY_1)
-    lake.files.pipe_file(f"{lake.root}/trusted/sales/sale_date={DAY_1}/part-0.parquet", b"PAR1")
+    left = f"{lake.root}/trusted/sales/sale_date={DAY_1}/part-0.parquet"
+    lake.files.makedirs(left.rpartition("/")[0], exist_ok=True)
+    lake.files.pipe_file(left, b"PAR1")
 
     assert read_sales(resources, DAY_1) == [(DAY_1, 1)]
     assert ask("SELECT cart_id FROM trusted.sales") == [(1,)]

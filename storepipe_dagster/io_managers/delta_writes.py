@@ -1,0 +1,168 @@
+"""Writes to Delta tables: data files first, then one commit that takes them over.
+
+Sail (pysail 0.7) ignores dynamic partition overwrite, lets ``replaceWhere`` take rows outside of
+its condition, and holds in memory much of what it joins and groups: 50 M lines took 11 GiB. So
+Spark writes each chunk of days as a table of its own in a folder of the table, where the files
+stay, and one transaction of delta-rs replaces the days by them.
+
+A table is created together with its first rows, and a day without rows is kept as a file without
+rows. So whatever was materialized has a file, and what has none never was.
+"""
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import deltalake
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, CommitProperties, create_table_with_add_actions
+from pyspark.sql import DataFrame
+
+from storepipe_dagster.io_managers.delta_days import files_of, open_delta
+from storepipe_dagster.io_managers.lake import Lake, persistent
+
+WITHOUT_ROWS = "no-rows.parquet"
+ONE_TRY = CommitProperties(max_commit_retries=0)  # a retry of delta-rs would not look again
+Chunk = tuple[Sequence[str], DataFrame]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The table that is written to: its place, its columns, and what it is partitioned by.
+
+    The first partition column is the day, if there are any. ``of_day`` gives the others.
+    """
+
+    lake: Lake
+    path: str
+    schema: deltalake.Schema
+    partition_by: Sequence[str] = ()
+    of_day: Callable[[str], Mapping[str, str]] = lambda _: {}
+
+
+def replace(target: Target, chunks: Iterable[Chunk], removed: Sequence[str] = ()) -> None:
+    """Replace the days of the chunks, or the whole table, in one commit, whoever else writes.
+
+    ``removed`` are days that are to have no file any more. A table without days has one chunk,
+    without days.
+    """
+    lake, staged = target.lake, f"{target.path}/parts-{uuid.uuid4().hex}"
+    days: list[str] = []
+    files: list[AddAction] = []
+    try:
+        for chunk, rows in chunks:
+            place = f"{staged}/{chunk[0] if chunk else 'all'}"
+            rows.write.format("delta").partitionBy(*target.partition_by[:1]).save(
+                lake.spark_path(place)
+            )
+            files += _added_files(target, place)
+            lake.files.rm(f"{place}/_delta_log", recursive=True)
+            days += chunk
+        lake.sync([f"{target.path}/{file.path}" for file in files])
+        files += _files_without_rows(target, staged, days, files)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what is left is removed by a vacuum
+            lake.files.rm(staged, recursive=True)
+        raise
+    # From here on nothing is removed: a commit may have landed whose answer was lost.
+    version = _commit(target, files, [*days, *removed])
+    lake.sync([f"{target.path}/_delta_log/{version:020}.json"])
+
+
+def _added_files(target: Target, place: str) -> list[AddAction]:
+    """The files of a new table at ``place``, as the log of the target takes them."""
+    log = target.lake.files.cat_file(f"{place}/_delta_log/{0:020}.json").splitlines()
+    return [
+        AddAction(
+            path=f"{place.removeprefix(f'{target.path}/')}/{file['path']}",
+            size=file["size"],
+            partition_values=_partition(target, file["partitionValues"]),
+            modification_time=file["modificationTime"],
+            data_change=True,
+            stats=file.get("stats", "{}"),
+        )
+        for file in (entry["add"] for entry in map(json.loads, log) if "add" in entry)
+    ]
+
+
+def _files_without_rows(
+    target: Target, staged: str, days: Sequence[str], files: Sequence[AddAction]
+) -> list[AddAction]:
+    """A file for each day that has none, or for the table."""
+    if not target.partition_by:
+        return [] if files else [_file_without_rows(target, f"{staged}/{WITHOUT_ROWS}", {})]
+    column = target.partition_by[0]
+    with_rows = {file.partition_values[column] for file in files}
+    return [
+        _file_without_rows(target, f"{staged}/{column}={day}/{WITHOUT_ROWS}", {column: day})
+        for day in days
+        if day not in with_rows
+    ]
+
+
+def _file_without_rows(target: Target, path: str, day: Mapping[str, str]) -> AddAction:
+    columns = pa.schema(
+        [field for field in pa.schema(target.schema) if field.name not in target.partition_by]
+    )
+    with target.lake.write(path) as file:
+        pq.write_table(columns.empty_table(), file)
+        size = file.tell()
+    return AddAction(
+        path=path.removeprefix(f"{target.path}/"),
+        size=size,
+        partition_values=_partition(target, day),
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps({"numRecords": 0}),
+    )
+
+
+def _partition(target: Target, day: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The partition values of a file: its day, and what the target has besides."""
+    values = dict(day)
+    for value in day.values():
+        values |= target.of_day(str(value))
+    return values
+
+
+@persistent
+def _commit(target: Target, files: Sequence[AddAction], days: Sequence[str]) -> int:
+    """Replace the days that the newest version has; where another version came first, again.
+
+    delta-rs would commit beside a writer of days that were not there, and keep the rows of both.
+    """
+    options = target.lake.storage_options
+    table = open_delta(target.lake, target.path)
+    if table is None:
+        try:
+            create_table_with_add_actions(
+                target.path,
+                target.schema,
+                [*files],
+                mode="error",
+                partition_by=[*target.partition_by],
+                storage_options=options,
+                commit_properties=ONE_TRY,
+            )
+        except DeltaError as error:
+            if deltalake.DeltaTable.is_deltatable(target.path, storage_options=options):
+                raise CommitFailedError(f"Concurrent creation of {target.path}") from error
+            raise
+        return 0
+    if not {file.path for file in files} & {file["path"] for file in files_of(table)}:
+        table.create_write_transaction(
+            [*files],
+            mode="overwrite",
+            schema=target.schema,
+            partition_by=[*target.partition_by],
+            partition_filters=[(target.partition_by[0], "in", [*days])]
+            if target.partition_by
+            else None,
+            commit_properties=ONE_TRY,
+        )
+    return table.version()  # of the try before, if it has landed and only its answer was lost
