@@ -1,7 +1,7 @@
 """The day partitions that carts and everything computed per day share."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 
 import dagster as dg
@@ -47,6 +47,17 @@ def first_recent_day() -> date:
     only, and yesterday's warning must not go with a backfill of another day.
     """
     return date.fromisoformat(str(DAYS.get_last_partition_key())) - timedelta(days=6)
+
+
+def ranges(days: Iterable[str]) -> list[tuple[str, str]]:
+    """Days as closed ranges of days that follow upon each other, oldest first."""
+    found: list[tuple[date, date]] = []
+    for day in sorted(map(date.fromisoformat, days)):
+        if found and day - found[-1][1] == timedelta(days=1):
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return [(str(first), str(last)) for first, last in found]
 
 
 def due_day(now: datetime, deadline: time) -> date:

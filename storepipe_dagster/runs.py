@@ -26,7 +26,10 @@ from dagster._core.storage.tags import (
 from storepipe_dagster import failures
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.printing import QUIET
+from storepipe_dagster.resources.database import Database
+from storepipe_dagster.standing.existing import existing
 from storepipe_dagster.standing.standing import Standing
 from storepipe_dagster.turns import take_turn, wait_for_tables
 
@@ -192,9 +195,10 @@ def run_op_job(
     return _execute(instance, job, run, tell)
 
 
-def standing(instance: dg.DagsterInstance) -> Standing:
-    """What is failed or missing of the graph."""
-    return Standing(instance, defs.resolve_asset_graph())
+def standing(instance: dg.DagsterInstance, lake: Lake, database: Database) -> Standing:
+    """What is failed or missing of the graph, by its history and by what exists."""
+    graph = defs.resolve_asset_graph()
+    return Standing(instance, graph, existing(graph, lake, database))
 
 
 def _job(name: str) -> ReconstructableJob:

@@ -15,12 +15,15 @@ from dagster._core.storage.tags import SCHEDULE_NAME_TAG
 from dagster_shared.serdes import serialize_value
 
 from storepipe_dagster import messages
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.jobs import STORE_PIPELINE
 from storepipe_dagster.layers.refined.checks import Arrival, arrival_of
 from storepipe_dagster.partitions import due_day
+from storepipe_dagster.resources.database import Database
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.webhook import Webhook
 from storepipe_dagster.settings import Settings
+from storepipe_dagster.standing.existing import existing
 from storepipe_dagster.standing.standing import Standing
 from storepipe_dagster.standing_checks import results
 
@@ -104,9 +107,12 @@ def standing_list(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.S
         f"and what mends it. A day is due at {deadline:%H:%M} UTC of the day after.",
         minimum_interval_seconds=SECONDS_TO_LIST,
     )
-    def standing_list(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def standing_list(
+        context: dg.SensorEvaluationContext, lake: Lake, database: Database
+    ) -> dg.SensorResult | dg.SkipReason:
         graph = context.repository_def.asset_graph  # type: ignore[union-attr]
-        found = results(Standing(context.instance, graph), str(due_day(now(), deadline)))
+        standing = Standing(context.instance, graph, existing(graph, lake, database))
+        found = results(standing, str(due_day(now(), deadline)))
         told = {key.to_user_string(): messages.evaluation(check) for key, check in found.items()}
         marks = {name: _mark(evaluation) for name, evaluation in told.items()}
         known = json.loads(context.cursor or "{}")

@@ -9,7 +9,10 @@ from typing import Any
 
 import dagster as dg
 
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.partitions import day_due_now
+from storepipe_dagster.resources.database import Database
+from storepipe_dagster.standing.existing import existing
 from storepipe_dagster.standing.lines import Line
 from storepipe_dagster.standing.standing import Standing
 from storepipe_dagster.standing.troubles import State
@@ -110,10 +113,11 @@ def _record(line: Line) -> dg.TableRecord:
     can_subset=True,
 )
 def standing_checks(
-    context: dg.AssetCheckExecutionContext,
+    context: dg.AssetCheckExecutionContext, lake: Lake, database: Database
 ) -> Iterator[dg.AssetCheckResult]:
     """All days that are due, judged by hand; the sensor ``standing_list`` judges them by itself."""
-    standing = Standing(context.instance, context.repository_def.asset_graph)
+    graph = context.repository_def.asset_graph
+    standing = Standing(context.instance, graph, existing(graph, lake, database))
     wanted = {check.asset_key for check in context.selected_asset_check_keys}
     for key, result in results(standing, str(day_due_now())).items():
         if key in wanted:

@@ -5,12 +5,11 @@ history of the checks, and in the standing list, for just these days.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import date, timedelta
 
 import dagster as dg
 
 from storepipe_dagster.io_managers.lake import Lake
-from storepipe_dagster.partitions import FIRST_DAY, LAST_DAY
+from storepipe_dagster.partitions import FIRST_DAY, LAST_DAY, ranges
 from storepipe_dagster.printing import QUIET
 from storepipe_dagster.resources.lake_sql import LakeSql
 
@@ -63,11 +62,5 @@ def spans(days: Collection[str | None]) -> Iterator[dict[str, str]]:
     """Ranges of days that follow upon each other, as the tags of a run; no tags: has no days."""
     if None in days:
         yield {}
-    ranges: list[list[date]] = []
-    for day in sorted(date.fromisoformat(day) for day in days if day is not None):
-        if ranges and day - ranges[-1][-1] == timedelta(days=1):
-            ranges[-1].append(day)
-        else:
-            ranges.append([day])
-    for each in ranges:
-        yield {FIRST_DAY: str(each[0]), LAST_DAY: str(each[-1])}
+    for first, last in ranges(day for day in days if day is not None):
+        yield {FIRST_DAY: first, LAST_DAY: last}

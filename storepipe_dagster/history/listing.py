@@ -9,7 +9,6 @@ from storepipe_dagster.history.versions import Version
 
 DELTA_VERSION = "delta_version"  # as the Delta IO manager tells it
 EVENTS_AT_A_TIME = 1000
-CREATED = "CREATE TABLE"
 MOST_DAYS = 3
 COLUMNS = pa.schema(
     [
@@ -59,30 +58,8 @@ def runs_by_version(instance: dg.DagsterInstance, key: dg.AssetKey, most: int) -
 
 
 def run_of(version: Version, runs: Mapping[int, str]) -> str | None:
-    """The run that made a version; a table is made empty before it is first written."""
-    written = version.number + 1 if version.operation == CREATED else version.number
-    return version.run or runs.get(written)
-
-
-def days_made(
-    instance: dg.DagsterInstance, key: dg.AssetKey, days: Sequence[str], version: int
-) -> set[str]:
-    """Those of the days that a table had been given by a version, with rows or without.
-
-    As far as the history in Dagster knows. A roll back tells of a day that it took away by an
-    observation of the day.
-    """
-    asked = dg.AssetRecordsFilter(key, asset_partitions=[*days])
-    told: dict[str, tuple[int, bool]] = {}
-    for fetch, is_there in (
-        (instance.fetch_materializations, True),
-        (instance.fetch_observations, False),
-    ):
-        for record in every_record(fetch, asked) if days else ():
-            number = version_told(record)
-            if number is not None and number <= version and (day := record.partition_key):
-                told[day] = max(told.get(day, (number, is_there)), (number, is_there))
-    return {day for day, (_, is_there) in told.items() if is_there}
+    """The run that made a version."""
+    return version.run or runs.get(version.number)
 
 
 def every_record(

@@ -16,9 +16,9 @@ import dagster as dg
 import deltalake
 from deltalake import CommitProperties
 
-from storepipe_dagster.history.rollback import NO_CLEANING
 from storepipe_dagster.history.tables import open_table, versions_of
 from storepipe_dagster.history.versions import RUN, File, Version, files_of, newest_at
+from storepipe_dagster.io_managers.delta_writes import NO_CLEANING, log_files
 from storepipe_dagster.io_managers.lake import Lake, persistent
 
 SMALL_FILE = 16 * 2**20
@@ -103,6 +103,9 @@ def compact(lake: Lake, key: dg.AssetKey, upkeep: Upkeep) -> int:
         commit_properties=_by(upkeep),
         post_commithook_properties=NO_CLEANING,
     )
+    table = open_table(lake, key)
+    lake.sync(f"{lake.path(key)}/{path}" for path in files_of(table).keys() - files.keys())
+    lake.sync(log_files(lake, lake.path(key), table.version()))
     return int(done["numFilesRemoved"])
 
 
@@ -148,6 +151,7 @@ def versions_to_keep(versions: Sequence[Version], since: datetime) -> list[int]:
 def _shorten_log(lake: Lake, key: dg.AssetKey) -> tuple[deltalake.DeltaTable, list[Version]]:
     table = open_table(lake, key)
     table.create_checkpoint()
+    lake.sync(log_files(lake, lake.path(key), table.version()))  # before what it stands for goes
     table.cleanup_metadata()
     return table, versions_of(lake, key)
 

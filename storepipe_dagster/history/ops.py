@@ -11,7 +11,6 @@ from pydantic import Field
 from storepipe_dagster.asset_metadata import ROW_COUNT, SIZE
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.history import company, judging, maintenance, rollback
-from storepipe_dagster.history.listing import days_made
 from storepipe_dagster.history.tables import (
     ZONES,
     delta_tables,
@@ -77,7 +76,7 @@ def roll_back_op(graph: AssetGraph, checks: Sequence[dg.AssetChecksDefinition]) 
             moment = moment_of(config.time) if config.time is not None else None
             done = rollback.roll_back(lake, key, config.version, moment, context.run_id)
             also = company.to_bring_along(graph, context.instance, lake, key, done)
-        there = _days_there(context.instance, key, done)
+        there = [day for day, files in done.parts.items() if files or day is None]
         for event in _events(key, done, there, also):
             context.log_event(event)
         _tell(context.log, key, done, there, also)
@@ -99,15 +98,6 @@ def roll_back_op(graph: AssetGraph, checks: Sequence[dg.AssetChecksDefinition]) 
             )
 
     return roll_back_table
-
-
-def _days_there(
-    instance: dg.DagsterInstance, key: dg.AssetKey, done: rollback.RolledBack
-) -> list[str | None]:
-    """The days that came back: those with rows, and those that had been made without any."""
-    empty = [day for day, files in done.parts.items() if day is not None and not files]
-    lost = {*empty} - days_made(instance, key, empty, done.to.number)
-    return [day for day in done.parts if day not in lost]
 
 
 def _events(

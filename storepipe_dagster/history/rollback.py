@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
-from deltalake import CommitProperties, PostCommitHookProperties
+from deltalake import CommitProperties
 
 from storepipe_dagster.history.changes import days_that_differ
 from storepipe_dagster.history.tables import (
@@ -17,10 +17,8 @@ from storepipe_dagster.history.tables import (
     versions_of,
 )
 from storepipe_dagster.history.versions import RUN, File, Version, files_of
+from storepipe_dagster.io_managers.delta_writes import NO_CLEANING, log_files
 from storepipe_dagster.io_managers.lake import Lake, persistent
-
-# The log is cleaned by maintenance alone, which knows how long versions are kept.
-NO_CLEANING = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
 class NothingToRollBackError(NoSuchVersionError):
@@ -77,6 +75,7 @@ def roll_back(
         commit_properties=CommitProperties(custom_metadata={RUN: run}),
         post_commithook_properties=NO_CLEANING,
     )
+    lake.sync(log_files(lake, lake.path(key), table.version()))
     return RolledBack(
         path=lake.path(key),
         before=before,

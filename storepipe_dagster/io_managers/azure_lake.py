@@ -9,7 +9,7 @@ keeps the compute logs (``production/dagster.yaml``).
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
@@ -182,7 +182,7 @@ class AzureLake(Lake):
                 raise unreachable(error, self.account) from None
             raise
 
-    def sync(self, paths: Sequence[str]) -> None:
+    def sync(self, paths: Iterable[str]) -> None:
         """Nothing: Azure has written what it has confirmed."""
 
     @contextmanager

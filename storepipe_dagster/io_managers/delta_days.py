@@ -56,6 +56,16 @@ def files_by_day(table: deltalake.DeltaTable, column: str) -> dict[str, list[dic
     return found
 
 
+def days_of_table(lake: Lake, key: dg.AssetKey, column: str | None) -> set[str | None]:
+    """The days of a Delta table that were materialized; ``None`` for a table without days."""
+    table = open_delta(lake, lake.path(key))
+    if table is None or table.metadata().partition_columns != ([column] if column else []):
+        return set()
+    if column:
+        return {*files_by_day(table, column)}
+    return {None} if files_of(table) else set()
+
+
 def files_of(table: deltalake.DeltaTable) -> list[dict[str, Any]]:
     """What the log tells of each file, but for what it tells of its columns."""
     files = pa.table(table.get_add_actions(flatten=True))

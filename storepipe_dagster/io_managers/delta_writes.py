@@ -13,14 +13,19 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, CommitProperties, create_table_with_add_actions
+from deltalake.transaction import (
+    AddAction,
+    CommitProperties,
+    PostCommitHookProperties,
+    create_table_with_add_actions,
+)
 from pyspark.sql import DataFrame
 
 from storepipe_dagster.io_managers.delta_days import files_of, open_delta
@@ -28,6 +33,9 @@ from storepipe_dagster.io_managers.lake import Lake, persistent
 
 WITHOUT_ROWS = "no-rows.parquet"
 ONE_TRY = CommitProperties(max_commit_retries=0)  # a retry of delta-rs would not look again
+# The log is cleaned by maintenance alone, which knows how long versions are kept.
+NO_CLEANING = PostCommitHookProperties(cleanup_expired_logs=False)
+LOG = "_delta_log"
 Chunk = tuple[Sequence[str], DataFrame]
 
 
@@ -61,7 +69,7 @@ def replace(target: Target, chunks: Iterable[Chunk], removed: Sequence[str] = ()
                 lake.spark_path(place)
             )
             files += _added_files(target, place)
-            lake.files.rm(f"{place}/_delta_log", recursive=True)
+            lake.files.rm(f"{place}/{LOG}", recursive=True)
             days += chunk
         lake.sync([f"{target.path}/{file.path}" for file in files])
         files += _files_without_rows(target, staged, days, files)
@@ -71,12 +79,20 @@ def replace(target: Target, chunks: Iterable[Chunk], removed: Sequence[str] = ()
         raise
     # From here on nothing is removed: a commit may have landed whose answer was lost.
     version = _commit(target, files, [*days, *removed])
-    lake.sync([f"{target.path}/_delta_log/{version:020}.json"])
+    lake.sync(log_files(lake, target.path, version))
+
+
+def log_files(lake: Lake, path: str, version: int) -> Iterator[str]:
+    """The files of a table's log that came with a version: the commit, maybe a checkpoint."""
+    for file in lake.all_in(f"{path}/{LOG}"):
+        name = file.rpartition("/")[2]
+        if name.startswith(f"{version:020}.") or name == "_last_checkpoint":
+            yield file
 
 
 def _added_files(target: Target, place: str) -> list[AddAction]:
     """The files of a new table at ``place``, as the log of the target takes them."""
-    log = target.lake.files.cat_file(f"{place}/_delta_log/{0:020}.json").splitlines()
+    log = target.lake.files.cat_file(f"{place}/{LOG}/{0:020}.json").splitlines()
     return [
         AddAction(
             path=f"{place.removeprefix(f'{target.path}/')}/{file['path']}",
@@ -148,6 +164,7 @@ def _commit(target: Target, files: Sequence[AddAction], days: Sequence[str]) -> 
                 partition_by=[*target.partition_by],
                 storage_options=options,
                 commit_properties=ONE_TRY,
+                post_commithook_properties=NO_CLEANING,
             )
         except DeltaError as error:
             if deltalake.DeltaTable.is_deltatable(target.path, storage_options=options):
@@ -164,5 +181,6 @@ def _commit(target: Target, files: Sequence[AddAction], days: Sequence[str]) -> 
             if target.partition_by
             else None,
             commit_properties=ONE_TRY,
+            post_commithook_properties=NO_CLEANING,
         )
     return table.version()  # of the try before, if it has landed and only its answer was lost

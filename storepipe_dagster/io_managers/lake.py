@@ -6,7 +6,7 @@ File formats live in the modules beside this one. Key = ``zone/…/table``, so a
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import wraps
@@ -122,6 +122,16 @@ class Lake(dg.ConfigurableResource[Any]):
                 found[folders[folder]].append(path)
         return found
 
+    def days_with(self, key: dg.AssetKey, column: str | None, ending: str) -> set[str | None]:
+        """The days of an asset that have a file with this ending; ``None`` for one without days."""
+        folder, found = self.path(key), set[str | None]()
+        for path in self.all_in(folder):
+            of_day, _, name = f"/{path.removeprefix(f'{folder}/')}".rpartition("/")
+            day = of_day.removeprefix(f"/{column}=") if column and of_day else None
+            if name.endswith(ending) and self.day_path(key, column, day) == f"{folder}{of_day}":
+                found.add(day)
+        return found
+
     def all_in(self, folder: str) -> list[str]:
         """The files in a folder and below; none if it is not there."""
         found: list[str] = self.files.find(folder)
@@ -132,20 +142,21 @@ class Lake(dg.ConfigurableResource[Any]):
         """A place for what uses the lake: here a lake elsewhere tells what is wrong with it."""
         yield
 
-    def sync(self, paths: Sequence[str]) -> None:
+    def sync(self, paths: Iterable[str]) -> None:
         """Wait until files that others have written are on the disk, with their names.
 
         A loss of power takes what is not; a lake elsewhere keeps what it has confirmed.
         """
+        written = [*paths]
         with ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
-            [*threads.map(_sync, paths)]
-        self._sync_folders(paths)
+            [*threads.map(_sync, written)]
+        self._sync_folders(written)
 
     def _sync_folders(self, paths: Sequence[str]) -> None:
         """The names of files in their folders, and of the folders up to the lake's."""
         folders = {str(folder) for path in paths for folder in PurePath(path).parents}
         inside = [folder for folder in folders if folder.startswith(self.root)]
-        for folder in sorted(inside, reverse=True) if os.name == "posix" else ():
+        for folder in sorted(inside, reverse=True):
             _sync(folder)
 
     @contextmanager
@@ -168,6 +179,8 @@ class Lake(dg.ConfigurableResource[Any]):
 
 def _sync(path: str) -> None:
     """Wait until a file, or a folder with the names in it, is on the disk."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened, nor a file that is only read
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

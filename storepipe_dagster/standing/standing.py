@@ -1,24 +1,30 @@
 """What an instance knows by now of all days of all assets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import dagster as dg
 
+from storepipe_dagster.standing.existing import Existing
 from storepipe_dagster.standing.lines import Graph, Line, Lines
 from storepipe_dagster.standing.made import Made, made_days, made_whole
 from storepipe_dagster.standing.runs import runs_to_ask
 from storepipe_dagster.standing.troubles import Day, State, Trouble, Troubles, among
 
 NEVER_ASKED = "No run was to make it."
+LOST = "It was materialized, and does not exist any more."
 TAKEN_AWAY = "A roll back went to a version without it."
 
 
 class Standing:
     """What an instance knows by now: what was made when, and which runs did not end well."""
 
-    def __init__(self, instance: dg.DagsterInstance, graph: Graph) -> None:
+    def __init__(
+        self, instance: dg.DagsterInstance, graph: Graph, existing: Existing | None = None
+    ) -> None:
+        """Go by the history alone, or also by what exists, if that is given."""
         self._graph = graph
+        self._existing = existing or {}
         keys = graph.materializable_asset_keys
         self._with_days = {key for key in keys if graph.get(key).partitions_def is not None}
         self._made = {key: made_days(instance, key) for key in self._with_days}
@@ -82,7 +88,25 @@ class Standing:
         never = Trouble(State.MISSING, NEVER_ASKED)
         for key, left in open_days.items():
             found[key] |= {day: never for day in left if day not in self._made[key]}
+        for key, exist in self._existing.items():
+            found[key] |= self._lost(key, exist, days, found[key])
         return found
+
+    def _lost(
+        self,
+        key: dg.AssetKey,
+        exist: set[Day],
+        days: Sequence[str],
+        known: Mapping[Day, Trouble],
+    ) -> dict[Day, Trouble]:
+        """The days that were materialized and do not exist any more, unless they failed since."""
+        lost: dict[Day, Trouble] = {}
+        for day in days if key in self._with_days else [None]:
+            made, trouble = self._made[key].get(day), known.get(day)
+            is_open = trouble is None or trouble.state is State.STALE
+            if made and not made.is_gone and is_open and day not in exist:
+                lost[day] = Trouble(State.MISSING, LOST, run_id=made.run_id)
+        return lost
 
     def _taken_away(self, key: dg.AssetKey, days: Sequence[str]) -> dict[Day, Trouble]:
         """The days that a roll back took away; later runs may have more to tell of them."""

@@ -12,13 +12,19 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from storepipe_dagster.io_managers.delta_days import days_of_table
+from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake
 from storepipe_dagster.layers.refined import schemas
-from storepipe_dagster.partitions import DAYS, day_due_now, days_of, first_recent_day
+from storepipe_dagster.partitions import DAYS, day_due_now, days_of, first_recent_day, ranges
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 SALES_BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
+SALES, CARTS_EXTRACT = (
+    dg.AssetKey(["trusted", "sales"]),
+    dg.AssetKey(["raw", "relational", "carts"]),
+)
 KEYS = {table: ", ".join(key) for table, key in schemas.ROW_KEYS.items() if table != "sales_by_day"}
 MEASURES = {
     "sales_by_category": "sum(units) AS units, sum(revenue) AS revenue",
@@ -61,6 +67,10 @@ DAYS_FAR_BELOW = """
 """
 
 
+# A table of all days is only as whole as the sales that it is made of.
+MISSING_DAYS = "SELECT unnest($missing::VARCHAR[]) AS told"
+
+
 def _totals_that_differ(table: str) -> str:
     """The totals of a table and of trusted sales, if they differ; no rows are a total of zero."""
     measures = MEASURES[table]
@@ -95,8 +105,9 @@ RULES = {
         (dg.AssetKey(["refined", table]), "every_key_stands_once"): _keys_that_repeat(table)
         for table in KEYS
     },
+    **{(dg.AssetKey(["refined", table]), "no_day_is_missing"): MISSING_DAYS for table in KEYS},
 }
-WARNINGS = {DAYS_FAR_BELOW}
+WARNINGS = {DAYS_FAR_BELOW, MISSING_DAYS}
 MEANINGS = {
     "every_day_equals_trusted_sales": "Of each day, lines, units and revenue are those of the "
     "trusted sales.",
@@ -104,6 +115,8 @@ MEANINGS = {
     "has at least half of the revenue of the same weekday before, if that had 30 carts or more.",
     "the_totals_equal_trusted_sales": "Units and revenue add up to those of all trusted sales.",
     "every_key_stands_once": "No two rows are about the same thing.",
+    "no_day_is_missing": "A warning, which stops nothing: trusted sales have every day from the "
+    "first to the last that they or the extract of carts have.",
 }
 
 
@@ -126,16 +139,33 @@ def refined_checks(
 ) -> Iterator[dg.AssetCheckResult]:
     """The totals and keys of the refined tables."""
     selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+    missing: list[str] = []
     with lake_sql.connect() as lake:
         for rule, query in RULES.items():
             if rule in selected:
                 wanted: dict[str, Any] = {}
                 if rule[0] == SALES_BY_DAY:
                     wanted |= day_bounds(days_of(context.run))
-                if query in WARNINGS:
+                if query == DAYS_FAR_BELOW:
                     made = context.instance.get_materialized_partitions(SALES_BY_DAY)
                     wanted |= {"recent": first_recent_day(), "made": [*made]}
+                if query == MISSING_DAYS:
+                    wanted["missing"] = missing = missing or _missing_days(lake_sql.lake)
                 yield no_rows(lake, rule, query, wanted, WARN if query in WARNINGS else ERROR)
+
+
+def _missing_days(lake: Lake) -> list[str]:
+    """The days between the first and the last that trusted sales do not have, in words."""
+    sold = days_of_table(lake, SALES, "sale_date")
+    known = sold | lake.days_with(CARTS_EXTRACT, "cart_date", PARQUET_FILE)
+    if not known:
+        return []
+    first, last = min(map(str, known)), max(map(str, known))
+    days = DAYS.get_partition_keys()
+    return [
+        f"trusted/sales lacks {start} to {end}: storepipe run --from {start} --to {end}"
+        for start, end in ranges(day for day in days if first <= day <= last and day not in sold)
+    ]
 
 
 THE_DUE_DAY = dg.AssetCheckKey(SALES_BY_DAY, "the_due_day_is_there")

@@ -95,7 +95,21 @@ DAYS_WITH_MANY_REJECTED = """
     )
     SELECT *, format('{}: {} of {} lines rejected ({:.0f} %), mostly {}', sale_date::VARCHAR,
         rejected, lines, 100 * rejected / lines, mostly) AS told
-    FROM days WHERE lines >= 100 AND rejected > 0.05 * lines ORDER BY sale_date
+    FROM days WHERE rejected = lines OR (lines >= 100 AND rejected > 0.05 * lines)
+    ORDER BY sale_date
+"""
+NEARLY_ALL_REJECTED = """
+    WITH lines AS (
+        SELECT sale_date, NULL AS reason FROM trusted.sales
+        UNION ALL SELECT sale_date, reason FROM trusted.rejected_sales
+    ), run AS (
+        SELECT count(reason) AS rejected, count(*) AS lines, mode(reason) AS mostly
+        FROM lines WHERE sale_date BETWEEN $first AND $last
+    )
+    SELECT *, format('{} of {} lines of these days were rejected, mostly {}. If that is right, '
+        'materialize what is downstream in a run of its own; the lines: storepipe sql '
+        '"SELECT * FROM trusted.rejected_sales"', rejected, lines, mostly) AS told
+    FROM run WHERE lines >= 5 AND rejected > 0.9 * lines
 """
 
 RULES = {
@@ -105,6 +119,7 @@ RULES = {
     (REJECTED_SALES, "every_rejected_line_has_a_known_reason"): UNKNOWN_REASONS,
     (REJECTED_SALES, "every_line_came_with_its_cart"): LINES_WITHOUT_CART,
     (SALES, "few_lines_are_rejected"): DAYS_WITH_MANY_REJECTED,
+    (SALES, "not_nearly_all_lines_are_rejected"): NEARLY_ALL_REJECTED,
     (PRODUCT_PRICES, "every_known_product_has_a_history"): PRODUCTS_WITHOUT_PRICES,
     (PRODUCT_PRICES, "every_moment_has_one_price"): OVERLAPPING_PERIODS,
     (PRODUCT_PRICES, "no_price_is_negative"): NEGATIVE_PRICES,
@@ -116,14 +131,19 @@ MEANINGS = {
     "their product.",
     UNKNOWN_REASONS: f"The reason is one of {', '.join(REJECTION_REASONS)}.",
     LINES_WITHOUT_CART: "Of each extracted line, the cart was extracted too.",
-    DAYS_WITH_MANY_REJECTED: "A warning, which stops nothing: of a day with 100 lines or more, at "
-    "most 5 % are rejected. Those that are stand in trusted/rejected_sales.",
+    DAYS_WITH_MANY_REJECTED: "A warning, which stops nothing: each day with lines has a sale, and "
+    "of 100 lines or more of a day, at most 5 % are rejected. Those that are stand in "
+    "trusted/rejected_sales.",
+    NEARLY_ALL_REJECTED: "Of 5 or more lines of the days of a run, at most 90 % are rejected.",
     PRODUCTS_WITHOUT_PRICES: "Each product of the extract stands in the history of prices.",
     OVERLAPPING_PERIODS: "The periods of each product follow upon each other, without gap or "
     "overlap, from ever to now.",
     NEGATIVE_PRICES: "A price is 0 or more, or none.",
 }
-OTHERS = {UNRECONCILED_DAYS: [REJECTED_SALES], DAYS_WITH_MANY_REJECTED: [REJECTED_SALES]}
+OTHERS = {
+    query: [REJECTED_SALES]
+    for query in (UNRECONCILED_DAYS, DAYS_WITH_MANY_REJECTED, NEARLY_ALL_REJECTED)
+}
 WARNINGS = {DAYS_WITH_MANY_REJECTED}
 
 

@@ -12,17 +12,32 @@ from storepipe_dagster.layers.refined.checks import (
     refined_checks,
     the_due_day_is_there,
 )
+from storepipe_dagster.layers.relational.schemas import CARTS
 from storepipe_dagster.layers.trusted.schemas import SALES
 from storepipe_dagster.partitions import DAYS
 from storepipe_dagster.settings import read_settings
-from storepipe_dagster_tests.layers.literal_lake import failures, judge, write_delta
+from storepipe_dagster_tests.layers.literal_lake import (
+    failures,
+    judge,
+    write_delta,
+    write_parquet,
+)
 
 DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
 BY_DAY = ("refined/sales_by_day", "every_day_equals_trusted_sales")
 FAR_BELOW = ("refined/sales_by_day", "no_day_is_far_below_the_week_before")
 TOTALS = "the_totals_equal_trusted_sales"
 ONCE = "every_key_stands_once"
-ALL = {
+MISSING = "no_day_is_missing"
+OF_ALL_DAYS = {
+    ("refined/sales_by_category", MISSING),
+    ("refined/sales_by_product", MISSING),
+    ("refined/sales_by_city", MISSING),
+    ("refined/customer_segments", MISSING),
+    ("refined/customer_cohorts", MISSING),
+    ("refined/product_affinity", MISSING),
+}
+ALL = OF_ALL_DAYS | {
     BY_DAY,
     FAR_BELOW,
     ("refined/sales_by_category", TOTALS),
@@ -107,10 +122,33 @@ def judged(tmp_path):
     return results
 
 
-def test_every_rule_is_known_here_and_all_but_one_are_blocking():
+def test_every_rule_is_known_here_and_all_but_the_warnings_are_blocking():
     assert {(key.to_user_string(), name) for key, name in RULES} == ALL
-    not_blocking = [spec.name for spec in refined_checks.check_specs if not spec.blocking]
-    assert not_blocking == [FAR_BELOW[1]]
+    not_blocking = {spec.name for spec in refined_checks.check_specs if not spec.blocking}
+    assert not_blocking == {FAR_BELOW[1], MISSING}
+
+
+def test_a_day_between_others_that_was_never_materialized_is_a_warning_on_all_days(judged):
+    results = judged(sales=[sold(DAY_1, 1, 8, 5, 2, "2.20"), sold(DAY_3, 2, 9, 6, 1, "1.10")])
+
+    told = {rule: results[rule].description for rule in OF_ALL_DAYS}
+    assert set(told.values()) == {
+        f"trusted/sales lacks {DAY_2} to {DAY_2}: storepipe run --from {DAY_2} --to {DAY_2}"
+    }
+    assert {results[rule].passed for rule in OF_ALL_DAYS} == {False}
+    assert {results[rule].severity for rule in OF_ALL_DAYS} == {dg.AssetCheckSeverity.WARN}
+
+
+def test_a_day_that_was_extracted_and_not_sold_is_a_warning_on_all_days(judged, tmp_path):
+    days = ("2023-12-31", DAY_1, DAY_2, DAY_3)
+    carts = [(day, 1, 1, f"{day} 06:00:00", 8) for day in days]
+    write_parquet(tmp_path, "raw/relational/carts", CARTS, *carts)
+
+    assert judged()["refined/sales_by_city", MISSING].description == (
+        "trusted/sales lacks 2023-12-31 to 2023-12-31: "
+        "storepipe run --from 2023-12-31 --to 2023-12-31; "
+        f"trusted/sales lacks {DAY_3} to {DAY_3}: storepipe run --from {DAY_3} --to {DAY_3}"
+    )
 
 
 def test_good_tables_pass_every_check(judged):
@@ -287,8 +325,8 @@ def test_a_key_that_stands_twice_is_shown(judged, name, rows, example):
     ("asset", "names"),
     [
         ("refined/sales_by_day", {BY_DAY[1], FAR_BELOW[1]}),
-        ("refined/sales_by_city", {TOTALS, ONCE}),
-        ("refined/product_affinity", {ONCE}),
+        ("refined/sales_by_city", {TOTALS, ONCE, MISSING}),
+        ("refined/product_affinity", {ONCE, MISSING}),
     ],
 )
 def test_the_checks_of_one_asset_run_alone(judged, asset, names):

@@ -24,7 +24,18 @@ NO_NEGATIVE = ("trusted/product_prices", "no_price_is_negative")
 WITH_CART = ("trusted/rejected_sales", "every_line_came_with_its_cart")
 HISTORY = ("trusted/product_prices", "every_known_product_has_a_history")
 FEW_REJECTED = ("trusted/sales", "few_lines_are_rejected")
-STOPPING = {RECONCILED, SOLD_ONCE, REVENUE, REASON, WITH_CART, HISTORY, ONE_PRICE, NO_NEGATIVE}
+NOT_NEARLY_ALL = ("trusted/sales", "not_nearly_all_lines_are_rejected")
+STOPPING = {
+    NOT_NEARLY_ALL,
+    RECONCILED,
+    SOLD_ONCE,
+    REVENUE,
+    REASON,
+    WITH_CART,
+    HISTORY,
+    ONE_PRICE,
+    NO_NEGATIVE,
+}
 ALL = STOPPING | {FEW_REJECTED}
 
 
@@ -112,6 +123,44 @@ def day_with(rejects):
     }
 
 
+@pytest.mark.parametrize("lines", [1, 99])
+def test_a_day_with_lines_and_no_sale_is_a_warning_however_few_they_are(judged, lines):
+    numbers = range(1, lines + 1)
+    results = judged(
+        items=[captured(), *(captured(DAY_2, line=number) for number in numbers)],
+        sales=[sold()],
+        rejects=[rejected(DAY_2, line=number) for number in numbers],
+        only="trusted/sales",
+    )
+    assert not results[FEW_REJECTED].passed
+    assert results[FEW_REJECTED].severity == dg.AssetCheckSeverity.WARN
+    assert results[FEW_REJECTED].description == (
+        f"{DAY_2}: {lines} of {lines} lines rejected (100 %), mostly unknown_user"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sales", "rejects", "passed"),
+    [(0, 4, True), (0, 5, False), (1, 9, True), (1, 10, False), (0, 84, False)],
+)
+def test_a_run_of_which_nearly_all_lines_were_rejected_is_stopped(judged, sales, rejects, passed):
+    lines = range(1, sales + rejects + 1)
+    results = judged(
+        DAY_1,
+        items=[captured(line=number) for number in lines],
+        sales=[sold(line=number) for number in lines[:sales]],
+        rejects=[rejected(line=number) for number in lines[sales:]],
+        only="trusted/sales",
+    )
+    assert results[NOT_NEARLY_ALL].passed is passed
+    assert results[NOT_NEARLY_ALL].severity == dg.AssetCheckSeverity.ERROR
+    if not passed:
+        assert results[NOT_NEARLY_ALL].description.startswith(
+            f"{rejects} of {sales + rejects} lines of these days were rejected, mostly "
+            "unknown_user. "
+        )
+
+
 def test_a_day_of_which_many_lines_were_rejected_is_a_warning(judged):
     results = judged(**day_with(6))
 
@@ -133,7 +182,9 @@ def test_one_in_twenty_rejected_is_no_warning(judged):
 
 def test_a_line_whose_cart_was_not_extracted_is_shown(judged):
     without_cart = (DAY_2, 1, 1, None, None, 5, 2, "unknown_user")
-    results = judged(sales=[sold()], rejects=[rejected(), without_cart])
+    items = [*GOOD["items"], captured(DAY_2, line=2)]
+    sales = [sold(), sold(DAY_2, line=2)]
+    results = judged(items=items, sales=sales, rejects=[rejected(), without_cart])
 
     assert failures(results) == {
         WITH_CART: [{"sale_date": DAY_2, "cart_id": "1", "line_number": "1"}]
@@ -307,7 +358,7 @@ def test_days_outside_of_the_run_are_not_judged(judged):
 @pytest.mark.parametrize(
     ("asset", "checks"),
     [
-        ("trusted/sales", {RECONCILED, SOLD_ONCE, REVENUE, FEW_REJECTED}),
+        ("trusted/sales", {RECONCILED, SOLD_ONCE, REVENUE, FEW_REJECTED, NOT_NEARLY_ALL}),
         ("trusted/rejected_sales", {REASON, WITH_CART}),
     ],
 )
