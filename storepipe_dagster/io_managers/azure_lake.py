@@ -182,6 +182,11 @@ class AzureLake(Lake):
                 raise unreachable(error, self.account) from None
             raise
 
+    @contextmanager
+    def batch(self) -> Iterator[Any]:
+        """Files that are seen one by one, each once it is whole."""
+        yield self
+
     def sync(self, paths: Iterable[str]) -> None:
         """Nothing: Azure has written what it has confirmed."""
 

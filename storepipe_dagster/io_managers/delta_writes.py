@@ -10,6 +10,7 @@ rows. So whatever was materialized has a file, and what has none never was.
 """
 
 import contextlib
+import io
 import json
 import time
 import uuid
@@ -111,31 +112,40 @@ def _files_without_rows(
 ) -> list[AddAction]:
     """A file for each day that has none, or for the table."""
     if not target.partition_by:
-        return [] if files else [_file_without_rows(target, f"{staged}/{WITHOUT_ROWS}", {})]
-    column = target.partition_by[0]
-    with_rows = {file.partition_values[column] for file in files}
+        without: dict[str, dict[str, str | None]] = (
+            {} if files else {f"{staged}/{WITHOUT_ROWS}": {}}
+        )
+    else:
+        column = target.partition_by[0]
+        with_rows = {file.partition_values[column] for file in files}
+        without = {
+            f"{staged}/{column}={day}/{WITHOUT_ROWS}": {column: day}
+            for day in days
+            if day not in with_rows
+        }
+    content = _content_without_rows(target)
+    with target.lake.batch() as batch:
+        for path in without:
+            with batch.write(path) as file:
+                file.write(content)
     return [
-        _file_without_rows(target, f"{staged}/{column}={day}/{WITHOUT_ROWS}", {column: day})
-        for day in days
-        if day not in with_rows
+        AddAction(
+            path=path.removeprefix(f"{target.path}/"),
+            size=len(content),
+            partition_values=_partition(target, day),
+            modification_time=int(time.time() * 1000),
+            data_change=True,
+            stats=json.dumps({"numRecords": 0}),
+        )
+        for path, day in without.items()
     ]
 
 
-def _file_without_rows(target: Target, path: str, day: Mapping[str, str]) -> AddAction:
-    columns = pa.schema(
-        [field for field in pa.schema(target.schema) if field.name not in target.partition_by]
-    )
-    with target.lake.write(path) as file:
-        pq.write_table(columns.empty_table(), file)
-        size = file.tell()
-    return AddAction(
-        path=path.removeprefix(f"{target.path}/"),
-        size=size,
-        partition_values=_partition(target, day),
-        modification_time=int(time.time() * 1000),
-        data_change=True,
-        stats=json.dumps({"numRecords": 0}),
-    )
+def _content_without_rows(target: Target) -> bytes:
+    columns = [field for field in pa.schema(target.schema) if field.name not in target.partition_by]
+    file = io.BytesIO()
+    pq.write_table(pa.schema(columns).empty_table(), file)
+    return file.getvalue()
 
 
 def _partition(target: Target, day: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ File formats live in the modules beside this one. Key = ``zone/…/table``, so a
 
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import wraps
@@ -142,45 +142,79 @@ class Lake(dg.ConfigurableResource[Any]):
         """A place for what uses the lake: here a lake elsewhere tells what is wrong with it."""
         yield
 
+    @contextmanager
+    def write(self, path: str) -> Iterator[IO[bytes]]:
+        """Open a file for writing that takes its name only once it is whole."""
+        with self.batch() as batch, batch.write(path) as file:
+            yield file
+
+    @contextmanager
+    def batch(self) -> Iterator["Batch"]:
+        """Files that take their names together, once all of them are whole and on the disk."""
+        batch = Batch(self.files)
+        try:
+            yield batch
+            _sync(batch.paths)
+            for unfinished, path in batch.paths.items():
+                self.files.mv(unfinished, path)
+        except BaseException:
+            for unfinished in filter(self.files.exists, batch.paths):
+                self.files.rm_file(unfinished)
+            raise
+        _sync(batch.folders)
+
     def sync(self, paths: Iterable[str]) -> None:
         """Wait until files that others have written are on the disk, with their names.
 
         A loss of power takes what is not; a lake elsewhere keeps what it has confirmed.
         """
         written = [*paths]
-        with ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
-            [*threads.map(_sync, written)]
-        self._sync_folders(written)
+        folders = {str(folder) for path in written for folder in PurePath(path).parents}
+        _sync([*written, *(folder for folder in folders if folder.startswith(self.root))])
 
-    def _sync_folders(self, paths: Sequence[str]) -> None:
-        """The names of files in their folders, and of the folders up to the lake's."""
-        folders = {str(folder) for path in paths for folder in PurePath(path).parents}
-        inside = [folder for folder in folders if folder.startswith(self.root)]
-        for folder in sorted(inside, reverse=True):
-            _sync(folder)
+
+class Batch:
+    """Files that are written under other names; ``paths`` has the names that they are to take.
+
+    ``folders`` are those whose names change.
+    """
+
+    def __init__(self, files: Any) -> None:
+        self.paths: dict[str, str] = {}
+        self.folders: set[str] = set()
+        self._files = files
 
     @contextmanager
     def write(self, path: str) -> Iterator[IO[bytes]]:
-        """Open a file for writing that takes its name only once it is whole."""
+        """Open a file for writing."""
         folder, name = path.rsplit("/", 1)
         unfinished = f"{folder}/.{name}.{uuid.uuid4().hex}"
-        self.files.makedirs(folder, exist_ok=True)
+        self._make(folder)
         try:
-            with self.files.open(unfinished, "wb") as file:
+            with self._files.open(unfinished, "wb") as file:
                 yield file
-            _sync(unfinished)
-            self.files.mv(unfinished, path)
-            self._sync_folders([path])
         except BaseException:
-            if self.files.exists(unfinished):
-                self.files.rm_file(unfinished)
+            if self._files.exists(unfinished):
+                self._files.rm_file(unfinished)
             raise
+        self.paths[unfinished] = path
+
+    def _make(self, folder: str) -> None:
+        self.folders.add(folder)
+        if not self._files.exists(folder):
+            self._make(folder.rsplit("/", 1)[0])
+            self._files.makedirs(folder, exist_ok=True)
 
 
-def _sync(path: str) -> None:
-    """Wait until a file, or a folder with the names in it, is on the disk."""
+def _sync(paths: Collection[str]) -> None:
+    """Wait until files, or folders with the names in them, are on the disk."""
     if os.name != "posix":  # elsewhere a folder cannot be opened, nor a file that is only read
         return
+    with ThreadPoolExecutor(min(len(paths), SYNCS_AT_ONCE) or 1) as threads:
+        [*threads.map(_sync_one, paths)]
+
+
+def _sync_one(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

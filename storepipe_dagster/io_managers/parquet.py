@@ -38,32 +38,33 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         batches = _batches_by_day(obj, column, set(days))
         current = next(batches, None)
         lineage = lineage_in(context.definition_metadata)
-        for day in sorted(days, key=str):
-            rows = 0
-            path = self.lake.day_path(context.asset_key, column, day, PARQUET_FILE)
-            with self.lake.write(path) as file:
-                with pq.ParquetWriter(file, obj.schema, compression="zstd") as writer:
-                    while current and current[0] == day:
-                        writer.write_batch(current[1])
-                        rows += current[1].num_rows
-                        current = next(batches, None)
-                size = file.tell()
-            context.step_context.add_asset_metadata(
-                metadata={
-                    ROW_COUNT: rows,
-                    SIZE: size,
-                    "files": 1,
-                    "path": dg.MetadataValue.path(path),
-                    **(lineage if day == max(days, key=str) else {}),
-                },
-                asset_key=context.asset_key,
-                partition_key=day,
-            )
-        if current:
-            raise RowsOutsideError(
-                f"{context.asset_key.to_user_string()} is not sorted by {column}: "
-                f"rows of {current[0]} come again."
-            )
+        with self.lake.batch() as batch:
+            for day in sorted(days, key=str):
+                rows = 0
+                path = self.lake.day_path(context.asset_key, column, day, PARQUET_FILE)
+                with batch.write(path) as file:
+                    with pq.ParquetWriter(file, obj.schema, compression="zstd") as writer:
+                        while current and current[0] == day:
+                            writer.write_batch(current[1])
+                            rows += current[1].num_rows
+                            current = next(batches, None)
+                    size = file.tell()
+                context.step_context.add_asset_metadata(
+                    metadata={
+                        ROW_COUNT: rows,
+                        SIZE: size,
+                        "files": 1,
+                        "path": dg.MetadataValue.path(path),
+                        **(lineage if day == max(days, key=str) else {}),
+                    },
+                    asset_key=context.asset_key,
+                    partition_key=day,
+                )
+            if current:
+                raise RowsOutsideError(
+                    f"{context.asset_key.to_user_string()} is not sorted by {column}: "
+                    f"rows of {current[0]} come again."
+                )
 
     @explained
     def load_input(self, context: dg.InputContext) -> DataFrame | DailyRows:

@@ -23,6 +23,7 @@ Existing = Mapping[dg.AssetKey, set[Day]]
 
 def existing(graph: AssetGraph, lake: Lake, database: Database) -> Existing:
     """The days that exist of each asset; ``None`` stands for one without days."""
+    loaded = database.loaded_days()
     found: dict[dg.AssetKey, set[Day]] = {}
     with lake.explained():
         for key in graph.materializable_asset_keys:
@@ -30,7 +31,7 @@ def existing(graph: AssetGraph, lake: Lake, database: Database) -> Existing:
             manager = node.assets_def.get_io_manager_key_for_asset_key(key)
             column = node.metadata.get(PARTITION_COLUMN)
             if node.group_name == DATABASE:
-                found[key] = database.loaded_days(key.path[-1])
+                found[key] = loaded.get(key.path[-1], set())
             elif manager == DELTA:
                 found[key] = days_of_table(lake, key, column)
             elif manager in ENDINGS:

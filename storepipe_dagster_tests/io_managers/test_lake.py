@@ -1,9 +1,13 @@
 """Tests of `storepipe_dagster.io_managers.lake`."""
 
+import os
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
 from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError
+from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
 from storepipe_dagster_tests.io_managers.small_graph import kill_in_mid_write, stop_here
 
 PAGE = "refined/page"
@@ -136,3 +140,52 @@ def test_what_is_missing_is_told_with_the_remedy(days, when, span):
         f"raw/relational/carts has nothing in the lake{when}. Materialise it first, for example "
         f"with: storepipe run {span} --select '+key:\"raw/relational/carts\"'"
     )
+
+
+def test_files_of_a_batch_take_their_names_together(lake, listing):
+    with lake.batch() as batch:
+        for number in (1, 2):
+            with batch.write(f"{lake.root}/raw/things/day={number}/data.json") as file:
+                file.write(b"whole")
+        assert lake.storage_options or "raw/things/day=1/data.json" not in listing()
+
+    assert listing() == ["raw/things/day=1/data.json", "raw/things/day=2/data.json"]
+
+
+@only_in_a_folder
+@pytest.mark.parametrize("inside", [True, False], ids=["in a file", "between files"])
+def test_a_batch_that_fails_leaves_nothing(lake, listing, inside):
+    def fail():
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"), lake.batch() as batch:
+        with batch.write(f"{lake.root}/raw/things/1.json") as file:
+            file.write(b"whole")
+        with batch.write(f"{lake.root}/raw/things/2.json") as file:
+            file.write(b"half")
+            if inside:
+                fail()
+        fail()
+
+    assert listing() == []
+
+
+@only_in_a_folder
+def test_a_file_is_on_the_disk_before_it_is_named_and_its_name_before_the_write_ends(
+    lake, monkeypatch
+):
+    path, done, sync = f"{lake.root}/raw/new/things/data.json", [], os.fsync
+
+    def record(descriptor):
+        opened = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        done.append((opened.removeprefix(lake.root), Path(path).exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    with lake.write(path) as file:
+        file.write(b"whole")
+
+    (unfinished, named), *folders = done
+    assert unfinished.startswith("/raw/new/things/.data.json.")
+    assert not named
+    assert {*folders} >= {("/raw/new/things", True), ("/raw/new", True), ("/raw", True)}

@@ -7,6 +7,7 @@ import pytest
 
 from storepipe_dagster.instance import CONFIGURATION
 from storepipe_dagster.standing.standing import Standing
+from storepipe_dagster.standing.troubles import State
 from storepipe_dagster_tests.standing.small_graph import (
     ALL,
     AWAY,
@@ -14,7 +15,9 @@ from storepipe_dagster_tests.standing.small_graph import (
     REFUSED,
     Book,
     carts,
+    day,
     sales,
+    sales_by_city,
 )
 
 
@@ -184,3 +187,40 @@ def test_it_is_told_from_a_history_that_is_kept(kept_book):
         ("refined/sales_by_day", "02-02", "failed", "passing"),
         ("refined/sales_by_day", "04-04", "failed", "passing"),
     ]
+
+
+def test_what_was_materialized_and_does_not_exist_any_more_is_missing(book):
+    book.run(1, 10)
+    days = {day(number) for number in range(1, 11)}
+    existing = {carts.key: {*days}, sales.key: days - {day(4)}, sales_by_city.key: set()}
+
+    lines = Standing(book.instance, DEFS.resolve_asset_graph(), existing).lines(sorted(days))
+
+    gone = "It was materialized, and does not exist any more."
+    assert [
+        (line.asset, line.first, line.state, line.reason, line.repair.partition("--select ")[2])
+        for line in lines
+    ] == [
+        (sales.key, day(4), State.MISSING, gone, "'key:\"trusted/sales\"+'"),
+        (sales_by_city.key, None, State.MISSING, gone, "'key:\"refined/sales_by_city\"'"),
+    ]
+
+
+def test_a_failure_that_came_later_counts_more_than_that_a_day_does_not_exist(book):
+    book.run(1, 10)
+    book.run(4, sales=REFUSED)
+    existing = {sales.key: {day(number) for number in range(1, 11)} - {day(4)}}
+
+    (line, *_) = Standing(book.instance, DEFS.resolve_asset_graph(), existing).lines([day(4)])
+
+    assert (line.asset, line.state) == (sales.key, State.FAILED)
+
+
+def test_a_day_that_was_not_materialized_again_is_missing_if_it_does_not_exist(book):
+    book.run(1, 10)
+    book.run(4, carts=AWAY)
+    existing = {sales.key: {day(number) for number in range(1, 11)} - {day(4)}}
+
+    lines = Standing(book.instance, DEFS.resolve_asset_graph(), existing).lines([day(4)])
+
+    assert {line.asset: line.state for line in lines}[sales.key] is State.MISSING
