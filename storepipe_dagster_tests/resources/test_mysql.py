@@ -13,6 +13,7 @@ from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.resources import mysql as module
 from storepipe_dagster.resources.database import DatabaseError
 from storepipe_dagster_tests.resources.cart_lines import (
+    CAPTURE,
     DAY,
     NEXT_DAY,
     items,
@@ -54,7 +55,7 @@ def test_a_session_is_strict_whatever_the_server_is(database, database_server):
     database_server.execute("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")
     try:
         assert "STRICT_ALL_TABLES" in session_value(database, "sql_mode")
-        database.upsert(PRODUCTS, [(1, "a\\'b\"c", "x", "1.00", *[None] * 4)])
+        database.upsert(PRODUCTS, [(1, "a\\'b\"c", "x", "1.00", *[None] * 4)], capture=CAPTURE)
         reader = database.read("products", schemas.PRODUCTS, ["product_id"])
         assert reader.read_all()["product_title"].to_pylist() == ["a\\'b\"c"]
     finally:
@@ -62,8 +63,8 @@ def test_a_session_is_strict_whatever_the_server_is(database, database_server):
 
 
 def test_tables_are_innodb_with_utf8mb4_decimal_and_64_bit_ids(database, database_server, given):
-    database.upsert(PRODUCTS, [])
-    database.replace_day(DAY, "cart_date", {CARTS: [], CART_ITEMS: []})
+    database.upsert(PRODUCTS, [], capture=CAPTURE)
+    database.replace_day(DAY, "cart_date", {CARTS: [], CART_ITEMS: []}, capture=CAPTURE)
     told = database_server.execute(
         "SELECT table_name, engine, table_collation FROM information_schema.tables "
         "WHERE table_schema = %s",
@@ -73,6 +74,7 @@ def test_tables_are_innodb_with_utf8mb4_decimal_and_64_bit_ids(database, databas
         ("products", "InnoDB", "utf8mb4"),
         ("carts", "InnoDB", "utf8mb4"),
         ("cart_items", "InnoDB", "utf8mb4"),
+        ("storepipe_loads", "InnoDB", "utf8mb4"),
     }
     types = dict(
         database_server.execute(
@@ -165,7 +167,9 @@ def test_a_server_that_ends_our_connection_is_asked_again(database, database_ser
 def test_a_deadlock_is_tried_again(given, impatient):
     """Two transactions that take two rows in opposite order: one of them is chosen to fail."""
     one, other = given.resource(), given.resource()
-    one.upsert(PRODUCTS, [(number, "Hat", "x", "1.00", *[None] * 4) for number in (1, 2)])
+    one.upsert(
+        PRODUCTS, [(number, "Hat", "x", "1.00", *[None] * 4) for number in (1, 2)], capture=CAPTURE
+    )
     both_hold_one, tries = threading.Barrier(2), []
 
     def transaction(database, first, second):

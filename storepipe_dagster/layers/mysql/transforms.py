@@ -64,6 +64,23 @@ def cart_rows(records: Iterable[Mapping[str, Any]]) -> tuple[list[Row], list[Row
     return carts, items
 
 
+def count_carts(records: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """The distinct carts of a day and their lines, counted without making rows of them.
+
+    Loaded rows are held against these numbers, so this shares nothing with ``cart_rows``.
+    """
+    by_id: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for cart in records:
+        by_id[cart["id"]].append(cart)
+    distinct = [
+        cart
+        for same_id in by_id.values()
+        for number, cart in enumerate(same_id)
+        if cart not in same_id[:number]
+    ]
+    return len(distinct), sum(len(cart["products"]) for cart in distinct)
+
+
 def _user_row(user: Mapping[str, Any]) -> Row:
     name = user.get("name") or {}
     address = user.get("address") or {}

@@ -7,6 +7,7 @@ from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.layers.relational.checks import NAME, relational_checks
 from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster_tests.layers.literal_lake import judge, write_parquet
+from storepipe_dagster_tests.resources.cart_lines import CAPTURE
 
 DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
 PRODUCT = (5, "Hat", "clothing", "1.10", "A hat", "http://hat", 4.5, 7)
@@ -39,14 +40,14 @@ SCHEMAS = {
 def database(tmp_path):
     """A database that holds the good rows."""
     full = SqliteDatabase(path=str(tmp_path / "store.db"))
-    full.upsert(mysql.PRODUCTS, GOOD["products"])
-    full.upsert(mysql.USERS, GOOD["users"])
+    full.upsert(mysql.PRODUCTS, GOOD["products"], capture=CAPTURE)
+    full.upsert(mysql.USERS, GOOD["users"], capture=CAPTURE)
     for day in (DAY_1, DAY_2):
         of_day = {
             mysql.CARTS: [row for row in GOOD["carts"] if row[0] == day],
             mysql.CART_ITEMS: [row for row in GOOD["cart_items"] if row[0] == day],
         }
-        full.replace_day(day, "cart_date", of_day)
+        full.replace_day(day, "cart_date", of_day, capture=CAPTURE)
     return full
 
 
