@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 
@@ -12,6 +13,7 @@ from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS, PRODUCTS
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.resources import mysql as module
 from storepipe_dagster.resources.database import DatabaseError
+from storepipe_dagster.resources.loads import Load
 from storepipe_dagster_tests.resources.cart_lines import (
     CAPTURE,
     DAY,
@@ -152,6 +154,30 @@ def test_a_lost_connection_in_mid_transaction_is_tried_again_as_a_whole(given, i
         assert replace(database, rows=items(carts=9000, quantity=5)) == 9000
         assert proxy.counts["cut"] >= 1
     assert {quantity for *_, quantity in read_items(given.resource())} == {5}
+
+
+@pytest.mark.parametrize("load", ["a day", "an upsert"])
+def test_a_commit_whose_answer_was_lost_is_one_load_when_it_is_tried_again(
+    given, impatient, monkeypatch, load
+):
+    database, watching = given.resource(), given.resource()
+    commit, lost = database.engine.dialect.do_commit, []
+
+    def lose_the_answer(connection):
+        commit(connection)
+        if not lost and watching.loaded_days():
+            lost.append(True)
+            raise pymysql.OperationalError(2013, "Lost connection")
+
+    monkeypatch.setattr(database.engine.dialect, "do_commit", lose_the_answer)
+    if load == "a day":
+        assert replace(database) == 3
+        assert watching.loads("cart_items") == {DAY: Load(CAPTURE, 3)}
+    else:
+        hats = [(number, "Hat", "x", "1.00", *[None] * 4) for number in (1, 2)]
+        assert database.upsert(PRODUCTS, hats, capture=CAPTURE) == 2
+        assert watching.loads("products") == {None: Load(CAPTURE, 2)}
+    assert lost
 
 
 def test_a_server_that_ends_our_connection_is_asked_again(database, database_server, given):
