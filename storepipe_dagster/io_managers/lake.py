@@ -47,6 +47,7 @@ class MissingUpstreamError(UserError):
     """An asset was asked for before what it is made of; the message says what to materialise."""
 
     state = "has nothing in the lake"
+    selection = '+key:"{}"'
 
     def __init__(self, key: dg.AssetKey, days: Sequence[str] = ()) -> None:
         name = key.to_user_string()
@@ -54,7 +55,7 @@ class MissingUpstreamError(UserError):
         span = f"--from {days[0]} --to {days[-1]}" if days else "--from DATE --to DATE"
         super().__init__(
             f"{name} {self.state}{when}. Materialise it first, for example with: "
-            f"storepipe run {span} --select '+key:\"{name}\"'"
+            f"storepipe run {span} --select '{self.selection.format(name)}'"
         )
 
 

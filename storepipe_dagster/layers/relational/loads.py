@@ -15,6 +15,8 @@ class NeverLoadedError(MissingUpstreamError):
     """A table or a day is extracted that was never loaded, or whose load is gone."""
 
     state = "was never loaded into the database"
+    # Without what is upstream: a store may have forgotten what was captured once.
+    selection = 'key:"{}"'
 
 
 class LostRowsError(UserError):
