@@ -34,6 +34,7 @@ from storepipe_dagster.resources.spark import SparkUnreachableError
 from storepipe_dagster.resources.store_api import StoreApi, StoreApiAwayError, StoreApiError
 from storepipe_dagster.settings import SettingsError
 from storepipe_dagster.storage_account import StorageAccount
+from storepipe_dagster_tests.resources.cart_lines import CAPTURE
 from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
 
 
@@ -150,11 +151,11 @@ def test_a_lock_of_sqlite_passes(tmp_path, monkeypatch):
         sa.Column("text", sa.Text),
     )
     database = sqlite.SqliteDatabase(path=str(path))
-    database.upsert(things, [])
+    database.upsert(things, [], capture=CAPTURE)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(DatabaseError) as caught:
-        database.upsert(things, [(1, "a")])
+        database.upsert(things, [(1, "a")], capture=CAPTURE)
     other.close()
 
     assert failures.passes(logged(caught.value))

@@ -7,6 +7,7 @@ from pathlib import Path
 from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS
 from storepipe_dagster.resources.databricks.run_request import NewCluster
 from storepipe_dagster.settings import Settings
+from storepipe_dagster_tests.resources.cart_lines import CAPTURE
 from storepipe_dagster_tests.servers.mariadb import Database
 
 README = Path(__file__).parents[1] / "README.md"
@@ -26,10 +27,10 @@ def test_the_account_of_the_readme_can_load_a_day_and_then_needs_no_create(
         CARTS: [(DAY, 1, 1, f"{DAY} 10:00:00.000000", 5)],
         CART_ITEMS: [(DAY, 1, 1, 1, 3, 2)],
     }
-    database.replace_day(DAY, "cart_date", rows)
+    database.replace_day(DAY, "cart_date", rows, capture=CAPTURE)
     database_server.execute("REVOKE CREATE ON store.* FROM 'storepipe'@'%'")
     again = made.resource(ssl_ca=str(authority.path))
-    assert again.replace_day(DAY, "cart_date", rows) == {CARTS: 1, CART_ITEMS: 1}
+    assert again.replace_day(DAY, "cart_date", rows, capture=CAPTURE) == {CARTS: 1, CART_ITEMS: 1}
 
 
 def test_the_cluster_policy_of_the_readme_allows_the_cluster_that_is_asked_for_by_default():

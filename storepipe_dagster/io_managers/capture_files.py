@@ -38,8 +38,12 @@ SPARK_STAMP = "yyyyMMdd'T'HHmmss.SSSSSSX"
 
 @dataclass(frozen=True)
 class CapturedRecords:
-    """The records of a capture of a partition: a day, or ``None`` where there are none."""
+    """The records of a capture of a partition: a day, or ``None`` where there are none.
 
+    ``name`` is that of the file; names sort as the captures were taken.
+    """
+
+    name: str
     day: str | None
     records: list[dict[str, Any]]
 
@@ -56,7 +60,7 @@ class Captures:
         for day, path in self.paths:
             with self.lake.explained():
                 text = self.lake.files.cat_file(path)
-            yield CapturedRecords(day, json.loads(text))
+            yield CapturedRecords(_name(path), day, json.loads(text))
 
 
 class CurrentCaptures(Captures):
@@ -65,6 +69,12 @@ class CurrentCaptures(Captures):
 
 class AllCaptures(Captures):
     """Every accepted capture of an asset without days, the newest first."""
+
+    def after(self, name: str) -> "AllCaptures":
+        """Those that are newer than one of this name; the newest in any case."""
+        newest, *others = self.paths
+        newer = [newest, *(entry for entry in others if _name(entry[1]) > name)]
+        return AllCaptures(newer, self.lake)
 
 
 class CaptureFilesIOManager(dg.ConfigurableIOManager):
@@ -147,6 +157,10 @@ class CaptureFilesIOManager(dg.ConfigurableIOManager):
                 separator = b",\n"
             file.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
             return file.tell()
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _free_name(folder: str, capture: Capture, taken: Sequence[str]) -> str:

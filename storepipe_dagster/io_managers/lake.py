@@ -22,6 +22,7 @@ from storepipe_dagster.errors import UserError
 P = ParamSpec("P")
 Result = TypeVar("Result")
 PARQUET_FILE = "data.parquet"
+SHOWN = 3
 PARTITION_COLUMN = "partition_expr"  # Dagster's name for it in an asset's metadata
 
 
@@ -49,13 +50,16 @@ PASSING = (
 class MissingUpstreamError(UserError):
     """An asset was asked for before what it is made of; the message says what to materialise."""
 
+    state = "has nothing in the lake"
+    selection = '+key:"{}"'
+
     def __init__(self, key: dg.AssetKey, days: Sequence[str] = ()) -> None:
         name = key.to_user_string()
-        when = f" for {_shortened(days)}" if days else ""
+        when = f" for {shortened(days)}" if days else ""
         span = f"--from {days[0]} --to {days[-1]}" if days else "--from DATE --to DATE"
         super().__init__(
-            f"{name} has nothing in the lake{when}. Materialise it first, for example with: "
-            f"storepipe run {span} --select '+key:\"{name}\"'"
+            f"{name} {self.state}{when}. Materialise it first, for example with: "
+            f"storepipe run {span} --select '{self.selection.format(name)}'"
         )
 
 
@@ -254,6 +258,7 @@ def partition_column(context: dg.InputContext | dg.OutputContext) -> str | None:
     return (upstream.definition_metadata if upstream else {}).get(PARTITION_COLUMN)
 
 
-def _shortened(days: Sequence[str]) -> str:
-    shown = ", ".join(days[:3])
-    return shown if len(days) <= 3 else f"{shown} and {len(days) - 3} more days"  # noqa: PLR2004
+def shortened(texts: Sequence[str], of_what: str = "days") -> str:
+    """The first of some texts, and how many more there are."""
+    shown = ", ".join(texts[:SHOWN])
+    return shown if len(texts) <= SHOWN else f"{shown} and {len(texts) - SHOWN} more {of_what}"

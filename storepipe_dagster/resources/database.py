@@ -2,13 +2,16 @@
 
 What every database here has in common; ``sqlite`` and ``mysql`` are the two there are. Tables and
 columns are declared in ``layers.mysql``; this module knows only how to write rows to a table, how
-to read one, and whether a table that is already there is the declared one.
+to read one, and whether a table that is already there is the declared one. Each write is recorded
+in the ledger that ``loads`` declares, in the same transaction.
 """
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -17,6 +20,7 @@ import sqlalchemy as sa
 from pydantic import PrivateAttr
 
 from storepipe_dagster.errors import PassingError, UserError
+from storepipe_dagster.resources.loads import LOADS, NO_DAY, Load
 
 Row = tuple[Any, ...]
 Days = tuple[str, Sequence[str]]
@@ -31,25 +35,42 @@ class DatabaseBusyError(DatabaseError, PassingError):
     """The database is away, or others have what is needed, for longer than we try."""
 
 
+class NoTableError(DatabaseError):
+    """A table is read that is not there."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            f"{table} cannot be read from the database: it is not there. "
+            "Materialise the assets under mysql/ first."
+        )
+
+
 class Database(dg.ConfigurableResource[Any]):
     """What the layers ask of a database. Every failure is a ``DatabaseError``."""
 
     _known: set[str] = PrivateAttr(default_factory=set)
 
-    def upsert(self, table: sa.Table, rows: Sequence[Row]) -> int:
+    def upsert(self, table: sa.Table, rows: Sequence[Row], *, capture: str) -> int:
         """Insert rows, or update those whose primary key is there; returns the table's row count.
 
-        Rows that are not given stay: nothing is deleted.
+        Rows that are not given stay: nothing is deleted. Another run may have loaded a newer
+        capture than this one meanwhile: then rows that are there keep what they have.
         """
 
         def work(connection: sa.Connection) -> int:
-            execute_many(connection, self._upsert_statement(table), rows)
-            return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+            before = self._load_of(connection, table) or Load("", 0)
+            is_newest = before.capture <= capture
+            columns = [c for c in table.columns if c.primary_key is not is_newest]
+            execute_many(connection, self._upsert_statement(table, columns), rows)
+            count = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+            load = Load(max(before.capture, capture), max(before.rows, count))
+            self._record(connection, {(table.name, NO_DAY): load})
+            return count
 
-        return self._in_transaction([table], table.name, work)
+        return self._in_transaction([table, LOADS], table.name, work)
 
     def replace_day(
-        self, day: str, column: str, rows: Mapping[sa.Table, Sequence[Row]]
+        self, day: str, column: str, rows: Mapping[sa.Table, Sequence[Row]], *, capture: str
     ) -> dict[sa.Table, int]:
         """Replace one day of several tables in one transaction; returns the rows it now has."""
 
@@ -61,13 +82,43 @@ class Database(dg.ConfigurableResource[Any]):
                 self._insert(connection, table, new)
                 count = sa.select(sa.func.count()).select_from(table).where(of_day)
                 counts[table] = connection.scalar(count) or 0
+            loads = {(table.name, day): Load(capture, count) for table, count in counts.items()}
+            self._record(connection, loads)
             return counts
 
-        return self._in_transaction([*rows], f"{min(t.name for t in rows)} {day}", work)
+        return self._in_transaction([*rows, LOADS], f"{min(t.name for t in rows)} {day}", work)
 
-    @abstractmethod
-    def count(self, table: str, days: Days | None = None) -> int:
-        """The rows of a table, or of some days of it."""
+    def loads(self, table: str, days: Sequence[str] | None = None) -> dict[str | None, Load]:
+        """What was loaded into a table by day, or under ``None`` where it has no days.
+
+        Nothing where nothing ever was, not even the ledger; a look at it makes none.
+        """
+        query = sa.select(LOADS.c.day, LOADS.c.capture, LOADS.c.row_count)
+        query = query.where(LOADS.c.table_name == table)
+        if days:
+            query = query.where(LOADS.c.day.between(min(days), max(days)))
+        return {day or None: Load(capture, rows) for day, capture, rows in self._ledger(query)}
+
+    def loaded_days(self) -> dict[str, set[str | None]]:
+        """The days that were loaded into each table: ``{None}`` where a table has no days.
+
+        A table into which nothing was loaded is not named.
+        """
+        found: dict[str, set[str | None]] = defaultdict(set)
+        for table, day in self._ledger(sa.select(LOADS.c.table_name, LOADS.c.day)):
+            found[table].add(day or None)
+        return dict(found)
+
+    def count(self, table: str) -> int:
+        """The rows of a table."""
+        query = sa.select(sa.func.count()).select_from(sa.table(table))
+        return int(self._rows(table, query)[0][0])
+
+    def count_by_day(self, table: str, days: Days) -> dict[str, int]:
+        """The rows of each of some days of a table; days without rows are left out."""
+        day: sa.ColumnClause[Any] = sa.column(days[0])
+        query = sa.select(day, sa.func.count()).select_from(sa.table(table)).group_by(day)
+        return {str(value): rows for value, rows in self._rows(table, of_days(query, days))}
 
     def read(
         self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None = None
@@ -88,18 +139,42 @@ class Database(dg.ConfigurableResource[Any]):
         """Do work on tables, created if absent, while nobody else does under the same lock."""
 
     @abstractmethod
-    def _upsert_statement(self, table: sa.Table) -> sa.Insert:
-        """The statement that inserts one row, or updates it."""
+    def _upsert_statement(self, table: sa.Table, columns: Iterable[sa.Column[Any]]) -> sa.Insert:
+        """The statement that inserts one row, or updates these columns of it."""
 
     @abstractmethod
     def _insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
         """Insert many rows."""
 
     @abstractmethod
+    def _rows(self, table: str, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        """The few rows of a query about a table; raises ``NoTableError``."""
+
+    @abstractmethod
     def _batches(
         self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None
     ) -> Iterator[pa.RecordBatch]:
         """The rows that ``read`` streams."""
+
+    def _ledger(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        try:
+            return self._rows(LOADS.name, query)
+        except NoTableError:
+            return []
+
+    def _load_of(self, connection: sa.Connection, table: sa.Table) -> Load | None:
+        """What was loaded last into a table without days."""
+        query = sa.select(LOADS.c.capture, LOADS.c.row_count)
+        of_table = query.where(LOADS.c.table_name == table.name, LOADS.c.day == NO_DAY)
+        row = connection.execute(of_table).one_or_none()
+        return Load(row.capture, row.row_count) if row else None
+
+    def _record(self, connection: sa.Connection, loads: Mapping[tuple[str, str], Load]) -> None:
+        """Write to the ledger what was loaded, by table and day."""
+        now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(" ", "microseconds")
+        columns = [column for column in LOADS.columns if not column.primary_key]
+        rows = [(*key, load.capture, load.rows, now) for key, load in loads.items()]
+        execute_many(connection, self._upsert_statement(LOADS, columns), rows)
 
     def _ensure_tables(self, engine: sa.Engine, tables: Sequence[sa.Table]) -> None:
         """Create what is absent; refuse what is there and differs from its declaration."""

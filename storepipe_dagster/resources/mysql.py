@@ -5,7 +5,7 @@ read as they are; how is in ``mysql_bulk``. What its errors mean is in ``mysql_e
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,7 @@ from storepipe_dagster.resources.database import (
     DatabaseBusyError,
     DatabaseError,
     Days,
+    NoTableError,
     Result,
     Row,
     execute_many,
@@ -98,17 +99,6 @@ class MySqlDatabase(Database):
             isolation_level="READ COMMITTED",
         )
 
-    def count(self, table: str, days: Days | None = None) -> int:
-        """The rows of a table, or of some days of it."""
-        query = of_days(sa.select(sa.func.count()).select_from(sa.table(table)), days)
-
-        def work() -> int:
-            with self.engine.connect() as connection:
-                return connection.scalar(query) or 0
-
-        with self._told(table):
-            return self._tried(work)
-
     def _in_transaction(
         self, tables: Sequence[sa.Table], lock: str, work: Callable[[sa.Connection], Result]
     ) -> Result:
@@ -126,10 +116,10 @@ class MySqlDatabase(Database):
         with self._told(tables[0].name):
             return self._tried(transaction)
 
-    def _upsert_statement(self, table: sa.Table) -> sa.Insert:
+    def _upsert_statement(self, table: sa.Table, columns: Iterable[sa.Column[Any]]) -> sa.Insert:
         insert = mysql.insert(table)
         return insert.on_duplicate_key_update(
-            {c.name: insert.inserted[c.name] for c in table.columns if not c.primary_key}
+            {column.name: insert.inserted[column.name] for column in columns}
         )
 
     def _insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
@@ -144,6 +134,14 @@ class MySqlDatabase(Database):
                 return
             savepoint.rollback()
         execute_many(connection, sa.insert(table), rows)
+
+    def _rows(self, table: str, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        def work() -> Sequence[sa.Row[Any]]:
+            with self.engine.connect() as connection:
+                return connection.execute(query).all()
+
+        with self._told(table):
+            return self._tried(work)
 
     def _batches(
         self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None
@@ -223,10 +221,7 @@ class MySqlDatabase(Database):
         except (sa.exc.DBAPIError, pymysql.MySQLError, OSError, RuntimeError) as error:
             if not is_missing_table(error):
                 raise self._error(error) from None
-            raise DatabaseError(
-                f"{table} cannot be read from the database: it is not there. "
-                "Materialise the assets under mysql/ first."
-            ) from None
+            raise NoTableError(table) from None
 
     def _error(self, error: BaseException) -> DatabaseError:
         kind = DatabaseBusyError if is_passing(error) else DatabaseError

@@ -1,7 +1,7 @@
 """The database of a laptop: one SQLite file."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from storepipe_dagster.resources.database import (
     DatabaseBusyError,
     DatabaseError,
     Days,
+    NoTableError,
     Result,
     Row,
     execute_many,
@@ -41,12 +42,6 @@ class SqliteDatabase(Database):
         sa.event.listen(engine, "connect", _prepare)
         return engine
 
-    def count(self, table: str, days: Days | None = None) -> int:
-        """The rows of a table, or of some days of it."""
-        query = sa.select(sa.func.count()).select_from(sa.table(table))
-        with self._reading(table, of_days(query, days)) as result:
-            return result.scalar() or 0
-
     def _in_transaction(
         self, tables: Sequence[sa.Table], _lock: str, work: Callable[[sa.Connection], Result]
     ) -> Result:
@@ -54,17 +49,23 @@ class SqliteDatabase(Database):
         with explained(_explain):
             self._ensure_tables(self.engine, tables)
             with self.engine.begin() as connection:
+                # Python's driver would begin at the first change, behind what is read before it.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
                 return work(connection)
 
-    def _upsert_statement(self, table: sa.Table) -> sa.Insert:
+    def _upsert_statement(self, table: sa.Table, columns: Iterable[sa.Column[Any]]) -> sa.Insert:
         insert = sqlite.insert(table)
         return insert.on_conflict_do_update(
             index_elements=table.primary_key.columns,
-            set_={c.name: insert.excluded[c.name] for c in table.columns if not c.primary_key},
+            set_={column.name: insert.excluded[column.name] for column in columns},
         )
 
     def _insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
         execute_many(connection, sa.insert(table), rows)
+
+    def _rows(self, table: str, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        with self._reading(table, query) as result:
+            return result.all()
 
     def _batches(
         self, table: str, schema: pa.Schema, order_by: Sequence[str], days: Days | None
@@ -81,10 +82,14 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def _reading(self, table: str, query: sa.Select[Any]) -> Iterator[sa.CursorResult[Any]]:
+        if not Path(self.path).exists():
+            raise NoTableError(table)  # to connect would make a file
         with self.engine.connect().execution_options(stream_results=True) as connection:
             try:
                 result = connection.execute(query)
             except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+                if not sa.inspect(connection).has_table(table):
+                    raise NoTableError(table) from None
                 raise DatabaseError(
                     f"{table} cannot be read from the database: {error.orig}. "
                     "Materialise the assets under mysql/ first."

@@ -35,6 +35,7 @@ from storepipe_dagster_tests.bench.watching import Taken
 from storepipe_dagster_tests.servers.install import program
 from storepipe_dagster_tests.servers.mariadb import Database, MariaDb
 
+CAPTURE = "20200401T020000.000000Z.json"
 LINES_PER_DAY, LINES_PER_CART = 100_000, 4
 ROWS_PER_INSERT = 10_000
 SCHEMA = schemas.CART_ITEMS
@@ -98,7 +99,7 @@ def load_by_storepipe(given: Database, count: int, _folder: Path) -> Taken:
     database, clock = given.resource(), Clock()
     for day, rows in days(count):
         with clock.running():
-            database.replace_day(day, "cart_date", {CART_ITEMS: rows})
+            database.replace_day(day, "cart_date", {CART_ITEMS: rows}, capture=CAPTURE)
     return clock.taken()
 
 
@@ -253,7 +254,9 @@ def measure(server: MariaDb, count: int, runs: int) -> tuple[dict[str, Figures],
             checksums: set[Any] = set()
             for peer, load in LOADS.items():
                 given = server.create_database()
-                given.resource().replace_day("2019-01-01", "cart_date", {CART_ITEMS: []})
+                given.resource().replace_day(
+                    "2019-01-01", "cart_date", {CART_ITEMS: []}, capture=CAPTURE
+                )
                 taken = measured(server, load, given, count, folder)
                 loads.setdefault(peer, []).append((*taken, UNKNOWN))
                 checksums.add(checksum(server, given))

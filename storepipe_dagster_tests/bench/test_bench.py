@@ -31,6 +31,7 @@ from storepipe_dagster_tests.bench import (
     polars_peer,
 )
 from storepipe_dagster_tests.end_to_end.commands import Home
+from storepipe_dagster_tests.resources.cart_lines import CAPTURE
 
 FIRST, LAST = "2020-01-01", "2020-01-02"
 TABLES = [name.split(".")[1] for name in engines.TABLES]
@@ -249,7 +250,7 @@ def test_all_loads_leave_the_same_rows_and_all_extracts_give_them(mariadb, tmp_p
     checksums = set()
     for load in database.LOADS.values():
         given = mariadb.create_database()
-        given.resource().replace_day("2019-01-01", "cart_date", {CART_ITEMS: []})
+        given.resource().replace_day("2019-01-01", "cart_date", {CART_ITEMS: []}, capture=CAPTURE)
         load(given, 250, tmp_path)
         checksums.add(database.checksum(mariadb, given))
     assert [rows for ((rows, _),) in checksums] == [250]

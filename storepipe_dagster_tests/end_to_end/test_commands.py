@@ -103,7 +103,11 @@ def test_a_mistake_is_one_message_that_names_the_remedy(tmp_path, arguments, mes
             'key:"trusted/sales"',
             "raw/relational/cart_items has nothing in the lake for 2020-01-05",
         ),
-        ('key:"raw/relational/users"', "Materialise the assets under mysql/ first"),
+        ('key:"raw/relational/users"', "mysql/users was never loaded into the database. Mat"),
+        (
+            'key:"raw/relational/carts"',
+            "mysql/carts was never loaded into the database for 2020-01-05. Materialise it first",
+        ),
     ],
 )
 def test_what_was_never_made_is_named_with_the_remedy(new_home, selection, message):

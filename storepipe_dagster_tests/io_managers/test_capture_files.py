@@ -30,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 NOON = datetime(2024, 1, 10, 12, 0, 0, 5, tzinfo=timezone.utc)
 LATER = NOON + timedelta(microseconds=1)
+BEFORE = "20240110T120000.000004Z"
 AT_NOON = "20240110T120000.000005Z"
 AT_LATER = "20240110T120000.000006Z"
 
@@ -85,6 +86,18 @@ def read_all_products(resources):
     @dg.asset(ins={"captures": dg.AssetIn(["raw", "products"])})
     def reader(captures: AllCaptures) -> None:
         read.extend(one.records for one in captures)
+
+    materialize([products_of(None), reader], resources, select="reader")
+    return read
+
+
+def names_after(resources, name):
+    """The names of the captures that `after` gives."""
+    read = []
+
+    @dg.asset(ins={"captures": dg.AssetIn(["raw", "products"])})
+    def reader(captures: AllCaptures) -> None:
+        read.extend(one.name for one in captures.after(name))
 
     materialize([products_of(None), reader], resources, select="reader")
     return read
@@ -293,6 +306,22 @@ def test_days_that_were_not_captured_are_named(resources):
 def test_a_table_that_was_not_captured_is_named(resources, read):
     with pytest.raises(MissingUpstreamError, match=r"^raw/products has nothing in the lake\. "):
         read(resources)
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("", [AT_LATER, AT_NOON, BEFORE]),
+        (f"{BEFORE}.json", [AT_LATER, AT_NOON]),
+        (f"{AT_NOON}.json", [AT_LATER]),
+        (f"{AT_LATER}.json", [AT_LATER]),
+        ("20990101T000000.000000Z.json", [AT_LATER]),
+    ],
+)
+def test_captures_after_a_named_one_are_given_and_the_newest_in_any_case(resources, name, names):
+    for at in (NOON - timedelta(microseconds=1), NOON, LATER):
+        materialize([products_of(capture(at, [(None, "{}")]))], resources)
+    assert names_after(resources, name) == [f"{stamp}.json" for stamp in names]
 
 
 class BrokenOff:

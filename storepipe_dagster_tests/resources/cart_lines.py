@@ -3,6 +3,7 @@
 from storepipe_dagster.layers.mysql.schemas import CART_ITEMS
 from storepipe_dagster.layers.relational import schemas
 
+CAPTURE = "20200401T020000.000000Z.json"
 DAY, NEXT_DAY = "2020-03-02", "2020-03-03"
 KEY = ["cart_date", "cart_id", "occurrence", "line_number"]
 
@@ -17,7 +18,7 @@ def items(day=DAY, carts=3, lines=1, quantity=2):
 
 def replace(database, day=DAY, rows=None):
     rows = items(day) if rows is None else rows
-    return database.replace_day(day, "cart_date", {CART_ITEMS: rows})[CART_ITEMS]
+    return database.replace_day(day, "cart_date", {CART_ITEMS: rows}, capture=CAPTURE)[CART_ITEMS]
 
 
 def read_items(database, days=None):

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import pymysql
 import pytest
 import sqlalchemy as sa
 
@@ -12,7 +13,9 @@ from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, CARTS, PRODUCTS
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.resources import mysql as module
 from storepipe_dagster.resources.database import DatabaseError
+from storepipe_dagster.resources.loads import Load
 from storepipe_dagster_tests.resources.cart_lines import (
+    CAPTURE,
     DAY,
     NEXT_DAY,
     items,
@@ -54,7 +57,7 @@ def test_a_session_is_strict_whatever_the_server_is(database, database_server):
     database_server.execute("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")
     try:
         assert "STRICT_ALL_TABLES" in session_value(database, "sql_mode")
-        database.upsert(PRODUCTS, [(1, "a\\'b\"c", "x", "1.00", *[None] * 4)])
+        database.upsert(PRODUCTS, [(1, "a\\'b\"c", "x", "1.00", *[None] * 4)], capture=CAPTURE)
         reader = database.read("products", schemas.PRODUCTS, ["product_id"])
         assert reader.read_all()["product_title"].to_pylist() == ["a\\'b\"c"]
     finally:
@@ -62,8 +65,8 @@ def test_a_session_is_strict_whatever_the_server_is(database, database_server):
 
 
 def test_tables_are_innodb_with_utf8mb4_decimal_and_64_bit_ids(database, database_server, given):
-    database.upsert(PRODUCTS, [])
-    database.replace_day(DAY, "cart_date", {CARTS: [], CART_ITEMS: []})
+    database.upsert(PRODUCTS, [], capture=CAPTURE)
+    database.replace_day(DAY, "cart_date", {CARTS: [], CART_ITEMS: []}, capture=CAPTURE)
     told = database_server.execute(
         "SELECT table_name, engine, table_collation FROM information_schema.tables "
         "WHERE table_schema = %s",
@@ -73,6 +76,7 @@ def test_tables_are_innodb_with_utf8mb4_decimal_and_64_bit_ids(database, databas
         ("products", "InnoDB", "utf8mb4"),
         ("carts", "InnoDB", "utf8mb4"),
         ("cart_items", "InnoDB", "utf8mb4"),
+        ("storepipe_loads", "InnoDB", "utf8mb4"),
     }
     types = dict(
         database_server.execute(
@@ -152,6 +156,30 @@ def test_a_lost_connection_in_mid_transaction_is_tried_again_as_a_whole(given, i
     assert {quantity for *_, quantity in read_items(given.resource())} == {5}
 
 
+@pytest.mark.parametrize("load", ["a day", "an upsert"])
+def test_a_commit_whose_answer_was_lost_is_one_load_when_it_is_tried_again(
+    given, impatient, monkeypatch, load
+):
+    database, watching = given.resource(), given.resource()
+    commit, lost = database.engine.dialect.do_commit, []
+
+    def lose_the_answer(connection):
+        commit(connection)
+        if not lost and watching.loaded_days():
+            lost.append(True)
+            raise pymysql.OperationalError(2013, "Lost connection")
+
+    monkeypatch.setattr(database.engine.dialect, "do_commit", lose_the_answer)
+    if load == "a day":
+        assert replace(database) == 3
+        assert watching.loads("cart_items") == {DAY: Load(CAPTURE, 3)}
+    else:
+        hats = [(number, "Hat", "x", "1.00", *[None] * 4) for number in (1, 2)]
+        assert database.upsert(PRODUCTS, hats, capture=CAPTURE) == 2
+        assert watching.loads("products") == {None: Load(CAPTURE, 2)}
+    assert lost
+
+
 def test_a_server_that_ends_our_connection_is_asked_again(database, database_server, given):
     replace(database)
     for (thread,) in database_server.execute(
@@ -165,7 +193,9 @@ def test_a_server_that_ends_our_connection_is_asked_again(database, database_ser
 def test_a_deadlock_is_tried_again(given, impatient):
     """Two transactions that take two rows in opposite order: one of them is chosen to fail."""
     one, other = given.resource(), given.resource()
-    one.upsert(PRODUCTS, [(number, "Hat", "x", "1.00", *[None] * 4) for number in (1, 2)])
+    one.upsert(
+        PRODUCTS, [(number, "Hat", "x", "1.00", *[None] * 4) for number in (1, 2)], capture=CAPTURE
+    )
     both_hold_one, tries = threading.Barrier(2), []
 
     def transaction(database, first, second):

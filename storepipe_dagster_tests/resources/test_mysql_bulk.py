@@ -11,6 +11,7 @@ from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.resources import mysql_bulk
 from storepipe_dagster.resources.database import DatabaseError, of_days
 from storepipe_dagster_tests.resources.cart_lines import (
+    CAPTURE,
     DAY,
     KEY,
     NEXT_DAY,
@@ -153,7 +154,7 @@ def test_long_rows_come_in_small_batches(database, monkeypatch):
     texts = {n: str(n) * n for n in (0, 1, 250, 251, 252, 253, 254, 255, 256, 65535, 65536)}
     texts |= dict.fromkeys(range(100000, 100020), "é" * 2**17)
     rows = [(n, "t", "x", "1.00", text, None, None, None) for n, text in texts.items()]
-    database.upsert(PRODUCTS, rows)
+    database.upsert(PRODUCTS, rows, capture=CAPTURE)
     batches = list(database.read("products", schemas.PRODUCTS, ["product_id"]))
     read = {row["product_id"]: row["description"] for b in batches for row in b.to_pylist()}
     assert read == texts
@@ -161,7 +162,9 @@ def test_long_rows_come_in_small_batches(database, monkeypatch):
 
 
 def test_a_row_of_more_than_a_packet_is_an_error(database):
-    database.upsert(PRODUCTS, [(n, "t", "x", None, None, None, None, None) for n in (1, 2)])
+    database.upsert(
+        PRODUCTS, [(n, "t", "x", None, None, None, None, None) for n in (1, 2)], capture=CAPTURE
+    )
     with database.engine.begin() as connection:
         longest = "UPDATE products SET description = repeat('x', 16777215) WHERE product_id = 1"
         connection.exec_driver_sql(longest)
@@ -170,7 +173,7 @@ def test_a_row_of_more_than_a_packet_is_an_error(database):
 
 
 def test_a_value_that_is_none_of_its_type_is_an_error_without_the_value(database):
-    database.upsert(PRODUCTS, [(1, "secret", "x", "1.00", None, None, None, None)])
+    database.upsert(PRODUCTS, [(1, "secret", "x", "1.00", None, None, None, None)], capture=CAPTURE)
     schema = pa.schema([("product_id", pa.int64()), ("product_title", pa.int64())])
     with pytest.raises(DatabaseError, match="something else than product_id int64") as caught:
         database.read("products", schema, ["product_id"]).read_all()
@@ -182,7 +185,9 @@ def test_a_value_that_is_none_of_its_type_is_an_error_without_the_value(database
     "text", ["", " ", '"', ",", "\n", "\r\n", "\\", "\\N", "NULL", "🙂\0é", "\1\0\0", "\0" * 9]
 )
 def test_texts_are_read_as_they_are(database, text):
-    database.upsert(PRODUCTS, [(n, text, "x", None, text, None, 0.1, None) for n in (1, 2)])
+    database.upsert(
+        PRODUCTS, [(n, text, "x", None, text, None, 0.1, None) for n in (1, 2)], capture=CAPTURE
+    )
     read = database.read("products", schemas.PRODUCTS, ["product_id"]).read_all().to_pylist()
     assert [(row["product_title"], row["description"], row["image_url"]) for row in read] == [
         (text, text, None)
@@ -191,7 +196,7 @@ def test_texts_are_read_as_they_are(database, text):
 
 @pytest.mark.parametrize("rating", [0.1, 1 / 3, 1e-300, -1.7976931348623157e308, 5e-324])
 def test_doubles_are_read_to_the_last_bit(database, rating):
-    database.upsert(PRODUCTS, [(1, "Hat", "x", None, None, None, rating, None)])
+    database.upsert(PRODUCTS, [(1, "Hat", "x", None, None, None, rating, None)], capture=CAPTURE)
     (row,) = database.read("products", schemas.PRODUCTS, ["product_id"]).read_all().to_pylist()
     assert row["rating"] == rating
 
@@ -232,7 +237,9 @@ def test_a_connection_lost_in_mid_read_asks_for_the_step_again(given, monkeypatc
 
 def test_a_query_that_the_server_ends_in_mid_read_is_an_error(database, database_server):
     """It ends with an error instead of an end: rows before it are not taken for all there are."""
-    database.upsert(PRODUCTS, [(n, "t", "x", None, None, None, None, None) for n in range(80)])
+    database.upsert(
+        PRODUCTS, [(n, "t", "x", None, None, None, None, None) for n in range(80)], capture=CAPTURE
+    )
     with database.engine.begin() as connection:  # far more than the sockets hold
         connection.exec_driver_sql("UPDATE products SET description = repeat('x', 1000000)")
     batches = database._batches("products", schemas.PRODUCTS, ["product_id"], None)

@@ -1,11 +1,14 @@
 """Tests of `storepipe_dagster.resources.sqlite` alone; what all databases do: `test_database`."""
 
+import pytest
 import sqlalchemy as sa
 
 from storepipe_dagster.layers.mysql.schemas import PRODUCTS
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.resources import sqlite
+from storepipe_dagster.resources.database import NoTableError
 from storepipe_dagster.resources.sqlite import SqliteDatabase
+from storepipe_dagster_tests.resources.cart_lines import CAPTURE, DAY, NEXT_DAY, replace
 
 
 def test_reading_fetches_no_more_than_the_batches_asked_for(tmp_path, monkeypatch):
@@ -18,8 +21,32 @@ def test_reading_fetches_no_more_than_the_batches_asked_for(tmp_path, monkeypatc
         return fetch(self, size)
 
     monkeypatch.setattr(sqlite, "ROWS_PER_BATCH", 2)
-    database.upsert(PRODUCTS, [(number, "Hat", "clothing", *[None] * 5) for number in range(100)])
+    database.upsert(
+        PRODUCTS,
+        [(number, "Hat", "clothing", *[None] * 5) for number in range(100)],
+        capture=CAPTURE,
+    )
     monkeypatch.setattr(sa.CursorResult, "fetchmany", watched)
     reader = database.read("products", schemas.PRODUCTS, ["product_id"])
     reader.read_next_batch()
     assert fetched == [2]
+
+
+def test_reading_makes_no_file(tmp_path):
+    database = SqliteDatabase(path=str(tmp_path / "home" / "store.db"))
+    with pytest.raises(NoTableError, match=r"^products cannot be read .* it is not there"):
+        database.read("products", schemas.PRODUCTS, ["product_id"]).read_all()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_takes_the_ledger_back_with_the_rows(tmp_path):
+    path, backup = tmp_path / "store.db", tmp_path / "backup"
+    database = SqliteDatabase(path=str(path))
+    replace(database, DAY)
+    database.engine.dispose()  # the last connection writes everything into the one file
+    backup.write_bytes(path.read_bytes())
+    replace(database, NEXT_DAY)
+    assert database.loaded_days() == {"cart_items": {DAY, NEXT_DAY}}
+    database.engine.dispose()
+    path.write_bytes(backup.read_bytes())
+    assert SqliteDatabase(path=str(path)).loaded_days() == {"cart_items": {DAY}}

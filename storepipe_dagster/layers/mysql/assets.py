@@ -1,21 +1,32 @@
 """The captures, loaded into database tables."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import sqlalchemy as sa
 
 from storepipe_dagster.ahead import made_ahead
 from storepipe_dagster.asset_metadata import OWNERS, ROW_COUNT, columns_of, lineage_in, tags_of
 from storepipe_dagster.io_managers.capture_files import AllCaptures, CurrentCaptures
 from storepipe_dagster.layers.mysql import schemas
-from storepipe_dagster.layers.mysql.checks import compared, every_captured_record_is_loaded
-from storepipe_dagster.layers.mysql.transforms import Row, cart_rows, product_rows, user_rows
+from storepipe_dagster.layers.mysql.checks import (
+    every_captured_record_is_loaded,
+    held_against_days,
+    held_against_ids,
+)
+from storepipe_dagster.layers.mysql.transforms import (
+    Row,
+    cart_rows,
+    count_carts,
+    product_rows,
+    user_rows,
+)
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
 from storepipe_dagster.pools import TABLES
-from storepipe_dagster.resources.database import Database
+from storepipe_dagster.resources.database import Database, NoTableError
 
 PRODUCTS, USERS = ["mysql", "products"], ["mysql", "users"]
 CART_TABLES = {("mysql", table.name): table for table in (schemas.CARTS, schemas.CART_ITEMS)}
@@ -79,19 +90,21 @@ def mysql_carts(
     context: dg.AssetExecutionContext, captures: CurrentCaptures, database: Database
 ) -> tuple[dg.MaterializeResult, dg.MaterializeResult]:
     """Carts and their lines; each day of both replaced in one transaction."""
-    captured: Counter[sa.Table] = Counter()
-    loaded: Counter[sa.Table] = Counter()
-    of_days = ((str(capture.day), cart_rows(capture.records)) for capture in captures)
-    for day, (carts, items) in made_ahead(of_days):
-        rows = {schemas.CARTS: carts, schemas.CART_ITEMS: items}
-        in_table = database.replace_day(day, "cart_date", rows)
-        for key, table in CART_TABLES.items():
-            captured[table] += len(rows[table])
-            loaded[table] += in_table[table]
+    captured: dict[sa.Table, dict[str, int]] = defaultdict(dict)
+    loaded: dict[sa.Table, dict[str, int]] = defaultdict(dict)
+    of_days = (
+        (str(capture.day), capture.name, cart_rows(capture.records), count_carts(capture.records))
+        for capture in captures
+    )
+    for day, name, new, counted in made_ahead(of_days):
+        rows = dict(zip(CART_TABLES.values(), new, strict=True))
+        in_table = database.replace_day(day, "cart_date", rows, capture=name)
+        for (key, table), count in zip(CART_TABLES.items(), counted, strict=True):
+            captured[table][day], loaded[table][day] = count, in_table[table]
             metadata = {ROW_COUNT: in_table[table], **LINEAGES[key]}
             context.add_asset_metadata(metadata, key, partition_key=day)
     carts_check, items_check = (
-        compared(key, captured=captured[table], loaded=loaded[table])
+        held_against_days(key, captured=captured[table], loaded=loaded[table])
         for key, table in CART_TABLES.items()
     )
     return (
@@ -106,19 +119,43 @@ def _upserted(
     database: Database,
     table: sa.Table,
 ) -> dg.MaterializeResult:
-    is_empty = database.upsert(table, []) == 0
+    """Load the captures since the last one that was loaded, the newest record of each id.
+
+    A record that was listed only in between is known then, as is one whose row was deleted.
+    """
+    before = database.loads(table.name).get(None)
+    is_whole = before is not None and _count(database, table) >= before.rows
     newest: dict[int, Any] = {}
-    for capture in captures:
+    name = ""
+    for capture in captures.after(before.capture if before and is_whole else ""):
+        name = max(name, capture.name)
         newest = {record["id"]: record for record in capture.records} | newest
-        if not is_empty:
-            break  # the table has what the store has taken off its lists since older captures
-    in_table = database.upsert(table, rows_of(newest.values()))
-    check = compared(["mysql", table.name], captured=len(newest), loaded=in_table, at_least=True)
+    database.upsert(table, rows_of(newest.values()), capture=name)
+    in_table = _ids(database, table)
+    check = held_against_ids(
+        ["mysql", table.name],
+        captured=newest.keys(),
+        in_table=in_table,
+        before=before.rows if before else 0,
+    )
     return dg.MaterializeResult(
         metadata={
-            ROW_COUNT: in_table,
+            ROW_COUNT: len(in_table),
             "captured": len(newest),
             **lineage_in(columns_of(table)),
         },
         check_results=[check],
     )
+
+
+def _count(database: Database, table: sa.Table) -> int:
+    try:
+        return database.count(table.name)
+    except NoTableError:  # somebody has dropped it since it was loaded
+        return 0
+
+
+def _ids(database: Database, table: sa.Table) -> set[int]:
+    (key,) = table.primary_key.columns
+    batches = database.read(table.name, pa.schema([(key.name, pa.int64())]), [key.name])
+    return {number for batch in batches for number in batch.column(0).to_pylist()}

@@ -9,15 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from storepipe_dagster.resources import loads
+from storepipe_dagster.resources.loads import OPTIONS, UTC_TIME
+
 METADATA = sa.MetaData()
 MONEY = sa.String(16).with_variant(sa.DECIMAL(12, 2), "mysql")
-UTC_TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
-OPTIONS: dict[str, Any] = {
-    "sqlite_with_rowid": False,
-    "mysql_charset": "utf8mb4",
-    "mysql_engine": "InnoDB",
-}
 
 
 def _from(*origin: str) -> dict[str, Any]:
@@ -201,3 +198,5 @@ CART_ITEMS = sa.Table(
     comment="The lines of the carts of each day, as last captured",
     **OPTIONS,
 )
+
+LOADS = loads.LOADS.to_metadata(METADATA)

@@ -5,9 +5,10 @@ Plain values that every driver takes: whole numbers, text, and text for money an
 
 import json
 import string
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import chain
 from typing import Any
 
 from storepipe_dagster.times import utc_time
@@ -62,6 +63,22 @@ def cart_rows(records: Iterable[Mapping[str, Any]]) -> tuple[list[Row], list[Row
             for number, line in enumerate(cart["products"], start=1)
         )
     return carts, items
+
+
+def count_carts(records: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """The distinct carts of a day and their lines, counted without making rows of them.
+
+    Loaded rows are held against these numbers, so this shares nothing with ``cart_rows``.
+    """
+    times = Counter(cart["id"] for cart in records)
+    distinct = [cart for cart in records if times[cart["id"]] == 1]
+    repeated: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    if len(distinct) < len(records):
+        for cart in records:
+            if times[cart["id"]] > 1 and cart not in repeated[cart["id"]]:
+                repeated[cart["id"]].append(cart)
+    distinct += chain.from_iterable(repeated.values())
+    return len(distinct), sum(len(cart["products"]) for cart in distinct)
 
 
 def _user_row(user: Mapping[str, Any]) -> Row:

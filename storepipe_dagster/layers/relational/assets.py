@@ -1,11 +1,14 @@
 """The database tables, extracted to Parquet."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 import pyarrow as pa
 
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, tags_of
-from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
+from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, Lake
 from storepipe_dagster.layers.relational import schemas
+from storepipe_dagster.layers.relational.loads import expect_loaded_days, expect_no_lost_rows
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.database import Database
@@ -24,8 +27,9 @@ CART_KEY = ["cart_date", "cart_id", "occurrence"]
     tags=tags_of("relational", "products", schemas.PRODUCTS),
     metadata=columns_of(schemas.PRODUCTS),
 )
-def relational_products(database: Database) -> pa.RecordBatchReader:
+def relational_products(database: Database, lake: Lake) -> pa.RecordBatchReader:
     """Every product of the database; a product is known when it stands here."""
+    expect_no_lost_rows(database, lake, "products")
     return database.read("products", schemas.PRODUCTS, ["product_id"])
 
 
@@ -40,8 +44,9 @@ def relational_products(database: Database) -> pa.RecordBatchReader:
     tags=tags_of("relational", "customers", schemas.USERS),
     metadata=columns_of(schemas.USERS),
 )
-def relational_users(database: Database) -> pa.RecordBatchReader:
+def relational_users(database: Database, lake: Lake) -> pa.RecordBatchReader:
     """Every user of the database. Personal data goes no further than this."""
+    expect_no_lost_rows(database, lake, "users")
     return database.read("users", schemas.USERS, ["user_id"])
 
 
@@ -60,8 +65,7 @@ def relational_users(database: Database) -> pa.RecordBatchReader:
 )
 def relational_carts(context: dg.AssetExecutionContext, database: Database) -> pa.RecordBatchReader:
     """The carts of each day, one file per day."""
-    days = ("cart_date", context.partition_keys)
-    return database.read("carts", schemas.CARTS, CART_KEY, days)
+    return _read_days(context, database, "carts", schemas.CARTS, CART_KEY)
 
 
 @dg.asset(
@@ -81,5 +85,17 @@ def relational_cart_items(
     context: dg.AssetExecutionContext, database: Database
 ) -> pa.RecordBatchReader:
     """The lines of the carts of each day, one file per day."""
-    days = ("cart_date", context.partition_keys)
-    return database.read("cart_items", schemas.CART_ITEMS, [*CART_KEY, "line_number"], days)
+    key = [*CART_KEY, "line_number"]
+    return _read_days(context, database, "cart_items", schemas.CART_ITEMS, key)
+
+
+def _read_days(
+    context: dg.AssetExecutionContext,
+    database: Database,
+    table: str,
+    schema: pa.Schema,
+    key: Sequence[str],
+) -> pa.RecordBatchReader:
+    """The rows of the days of the step, all of which were loaded."""
+    expect_loaded_days(database, table, context.partition_keys)
+    return database.read(table, schema, key, ("cart_date", context.partition_keys))

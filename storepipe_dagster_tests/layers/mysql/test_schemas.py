@@ -20,7 +20,13 @@ def columns(table):
 
 
 def test_the_tables_are_those_of_the_contract():
-    assert {table.name for table in TABLES} == {"products", "users", "carts", "cart_items"}
+    assert {table.name for table in TABLES} == {
+        "products",
+        "users",
+        "carts",
+        "cart_items",
+        "storepipe_loads",
+    }
 
 
 def test_products_in_mysql():
@@ -63,6 +69,17 @@ def test_cart_items_in_mysql():
         "product_id BIGINT",
         "quantity INTEGER",
         "PRIMARY KEY (cart_date, cart_id, occurrence, line_number)",
+    ]
+
+
+def test_the_ledger_of_loads_in_mysql():
+    assert columns(schemas.LOADS) == [
+        "table_name VARCHAR(64) NOT NULL",
+        "day VARCHAR(10) NOT NULL",
+        "capture VARCHAR(64) NOT NULL",
+        "row_count BIGINT NOT NULL",
+        "loaded_at DATETIME(6) NOT NULL",
+        "PRIMARY KEY (table_name, day)",
     ]
 
 

@@ -3,7 +3,12 @@
 import pytest
 
 from storepipe_dagster.layers.mysql import schemas
-from storepipe_dagster.layers.mysql.transforms import cart_rows, product_rows, user_rows
+from storepipe_dagster.layers.mysql.transforms import (
+    cart_rows,
+    count_carts,
+    product_rows,
+    user_rows,
+)
 
 
 def row_of(table, rows):
@@ -209,3 +214,28 @@ def test_ids_above_32_bits_are_kept():
 
 def test_a_day_without_carts_has_no_rows():
     assert cart_rows([]) == ([], [])
+
+
+# --- the independent count ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("carts", "counted"),
+    [
+        ([], (0, 0)),
+        ([cart()], (1, 1)),
+        ([cart(lines=())], (1, 0)),
+        ([cart(1, lines=[(1, 1), (1, 1)]), cart(2)], (2, 3)),
+        ([cart(), cart()], (1, 1)),
+        ([cart(), cart(lines=[(9, 9), (8, 8)]), cart()], (2, 3)),
+        ([cart(), cart(user_id=6), cart(user_id=7)], (3, 3)),
+        ([cart(1), cart(2), cart(1), cart(2, note="other")], (3, 3)),
+    ],
+)
+def test_distinct_carts_and_their_lines_are_counted(carts, counted):
+    assert count_carts(carts) == counted
+
+
+def test_the_count_agrees_with_the_rows():
+    carts = [cart(1), cart(1), cart(1, lines=[(1, 1), (2, 2)]), cart(2, lines=())]
+    assert count_carts(carts) == tuple(map(len, cart_rows(carts)))
