@@ -100,10 +100,18 @@ def demo(carts: int, days: int, seed: int) -> None:
     is_flag=True,
     help="Capture nothing: make everything else from the captures in the lake.",
 )
-def run(first: datetime, last: datetime, selection: str | None, offline: bool) -> None:
+@click.option(
+    "--accept-shrinking",
+    is_flag=True,
+    help="Let captures pass that have far fewer records than the newest ones before.",
+)
+def run(
+    first: datetime, last: datetime, selection: str | None, offline: bool, accept_shrinking: bool
+) -> None:
     """Materialise the graph, or a selection of it, for a range of days in one run."""
+    options = {"offline": offline, "accept_shrinking": accept_shrinking}
     with contextlib.nullcontext() if offline else _store_of_home():
-        _materialize(first.date(), last.date(), selection, offline=offline)
+        _materialize(first.date(), last.date(), selection, **options)
 
 
 @storepipe.command()
@@ -229,7 +237,14 @@ def _store_of_home() -> contextlib.AbstractContextManager[None]:
     return _serve(json.loads(shop.read_text()))
 
 
-def _materialize(first: date, last: date, selection: str | None, *, offline: bool = False) -> None:
+def _materialize(
+    first: date,
+    last: date,
+    selection: str | None,
+    *,
+    offline: bool = False,
+    accept_shrinking: bool = False,
+) -> None:
     from storepipe_dagster.instance import one_run_at_a_time, open_instance
     from storepipe_dagster.settings import settings
 
@@ -238,15 +253,16 @@ def _materialize(first: date, last: date, selection: str | None, *, offline: boo
     from storepipe_dagster.partitions import day_range
 
     days = day_range(first, last)
-    from storepipe_dagster.runs import materialize, selected_assets
+    from storepipe_dagster.runs import accepting_shrinking, materialize, selected_assets
 
     keys = selected_assets(selection, offline=offline)
+    config = accepting_shrinking(keys) if accept_shrinking else None
     plural = "assets" if len(keys) > 1 else "asset"
     span = f"{days[0]} to {days[-1]} ({len(days)} days)" if len(days) > 1 else days[0]
     source = "the captures in the lake" if offline else settings().storepipe_api_url
     click.echo(f"{len(keys)} {plural}, {span}, from {source}", err=True)
     with on_screen() as tell, one_run_at_a_time(home, tell), open_instance(home) as instance:
-        progress = materialize(instance, days, keys, tell)
+        progress = materialize(instance, days, keys, tell, config)
     if progress.problems:
         raise RunFailedError("\n".join(progress.problems))
     click.echo(f"{len(keys)} {plural} in 1 run: {time.monotonic() - started:.1f} s.")

@@ -152,11 +152,25 @@ def selected_assets(selection: str | None, *, offline: bool = False) -> list[dg.
     return sorted(keys)
 
 
+def accepting_shrinking(keys: Sequence[dg.AssetKey]) -> Mapping[str, Any]:
+    """The run configuration that lets captures pass that lack much; raises ``SelectionError``."""
+    graph = defs.resolve_asset_graph()
+    captures = [key for key in keys if graph.get(key).group_name == CAPTURES]
+    if not captures:
+        raise SelectionError(
+            "--accept-shrinking is about captures, and none is selected: leave it out, or select "
+            "them, for example with --select 'group:raw'."
+        )
+    accepting = {"config": {"accept_shrinking": True}}
+    return {"ops": {key.to_python_identifier(): accepting for key in captures}}
+
+
 def materialize(
     instance: dg.DagsterInstance,
     days: Sequence[str],
     keys: Sequence[dg.AssetKey],
     tell: Callable[[str], None],
+    run_config: Mapping[str, Any] | None = None,
 ) -> Progress:
     """Materialise assets for a closed range of days in one run; look at the problems it met."""
     close_abandoned_runs(instance)
@@ -169,7 +183,7 @@ def materialize(
     run = instance.create_run_for_job(
         job_def=job.get_definition(),
         asset_selection=frozenset(keys),
-        run_config=QUIET,
+        run_config={**QUIET, **(run_config or {})},
         tags={**tags, **_process()},
         job_code_origin=job.get_python_origin(),
     )

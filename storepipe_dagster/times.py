@@ -6,6 +6,7 @@ No partitions here: which days exist is in ``partitions``.
 from datetime import datetime, timezone
 
 CAPTURE_STAMP = "%Y%m%dT%H%M%S.%fZ"
+STAMP_PATTERN = r"\d{8}T\d{6}\.\d{6}Z"
 
 
 def utc_time(text: str) -> datetime:
@@ -22,3 +23,8 @@ def utc_time(text: str) -> datetime:
 def capture_stamp(time: datetime) -> str:
     """The sortable stamp of a capture, such as ``20200302T013000.000000Z``."""
     return time.astimezone(timezone.utc).strftime(CAPTURE_STAMP)
+
+
+def stamped_time(stamp: str) -> datetime:
+    """The time of a capture's stamp. Raises ``ValueError``."""
+    return datetime.strptime(stamp, CAPTURE_STAMP).replace(tzinfo=timezone.utc)

@@ -94,10 +94,13 @@ CHECKS = """
     raw/carts: every_day_is_there
     raw/carts: few_records_are_rejected
     raw/carts: needed_fields_are_there
+    raw/carts: no_records_vanish
     raw/products: few_records_are_rejected
     raw/products: needed_fields_are_there
+    raw/products: no_records_vanish
     raw/users: few_records_are_rejected
     raw/users: needed_fields_are_there
+    raw/users: no_records_vanish
 
     mysql/cart_items: every_captured_record_is_loaded
     mysql/cart_items: every_day_is_there

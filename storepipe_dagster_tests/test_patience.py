@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from storepipe_dagster import failures, patience
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.layers.raw.assets import raw_carts, raw_products, raw_users
 from storepipe_dagster.resources.store_api import StoreApi
 from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
@@ -14,7 +15,7 @@ PATHS = ("/carts", "/products", "/users")
 
 
 @pytest.fixture
-def captured(monkeypatch):
+def captured(monkeypatch, tmp_path):
     """The failed steps, whether each may pass, and the requests of a run of all captures."""
     monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
 
@@ -28,6 +29,7 @@ def captured(monkeypatch):
                 resources={
                     "store_api": StoreApi(base_url=server.url, tries=1),
                     "capture_files": dg.InMemoryIOManager(),
+                    "lake": Lake(root=str(tmp_path)),
                 },
                 raise_on_error=False,
             )

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from storepipe_dagster.times import capture_stamp, utc_time
+from storepipe_dagster.times import capture_stamp, stamped_time, utc_time
 
 
 def utc(*parts):
@@ -36,6 +36,11 @@ def test_what_is_not_a_time_is_an_error(text):
 def test_a_stamp_is_in_utc_and_ends_in_microseconds():
     time = datetime(2020, 3, 2, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert capture_stamp(time) == "20200301T233000.000000Z"
+
+
+def test_a_stamp_is_read_back_as_its_time():
+    time = datetime(2020, 3, 1, 23, 30, 0, 5, tzinfo=timezone.utc)
+    assert stamped_time(capture_stamp(time)) == time
 
 
 def test_stamps_sort_as_their_times_do():

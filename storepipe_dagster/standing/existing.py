@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from storepipe_dagster.io_managers.capture_files import ACCEPTED_STAMP
+from storepipe_dagster.io_managers.capture_files import ACCEPTED
 from storepipe_dagster.io_managers.delta_days import days_of_table
 from storepipe_dagster.io_managers.lake import PARQUET_FILE, PARTITION_COLUMN, Lake
 from storepipe_dagster.io_managers.pages import FILE
@@ -16,7 +16,8 @@ from storepipe_dagster.resources.database import Database
 from storepipe_dagster.standing.troubles import Day
 
 DATABASE = "mysql"  # the group of what is kept there
-ENDINGS = {"capture_files": ACCEPTED_STAMP, "pages": FILE, "parquet": PARQUET_FILE}
+# A capture's time ends in Z; what was rejected or refused has another ending.
+ENDINGS = {"capture_files": f"Z{ACCEPTED}", "pages": FILE, "parquet": PARQUET_FILE}
 DELTA = "delta"
 Existing = Mapping[dg.AssetKey, set[Day]]
 

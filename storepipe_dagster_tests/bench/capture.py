@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from storepipe_dagster.io_managers.capture_manifests import MANIFESTS
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.bench.extracts import FIRST_DAY
 from storepipe_dagster_tests.bench.figures import (
@@ -46,9 +47,8 @@ def capture_by_hand(lake: Path, url: str, first: str, last: str) -> Measured:
 def expect_equal_captures(ours: Path, theirs: Path) -> None:
     """Stop if the files hold other records; ours are divided into accepted and rejected ones."""
     folders = {file.parent.relative_to(theirs) for file in theirs.rglob("*.json")}
-    for folder in sorted(
-        folders | {file.parent.relative_to(ours) for file in ours.rglob("*.json")}
-    ):
+    folders |= {file.parent.relative_to(ours) for file in ours.rglob(ACCEPTED)}
+    for folder in sorted(folder for folder in folders if folder.name != MANIFESTS):
         rejected = [one["record"] for one in _records(ours / folder, REJECTED)]
         found = _counted([*_records(ours / folder, ACCEPTED), *rejected])
         if found != _counted(_records(theirs / folder, ACCEPTED)):

@@ -73,6 +73,7 @@ def _captures(spark: SparkSession, lake: Path) -> DataFrame:
         .where(stamp != "")
         .select(
             F.to_timestamp(stamp, SPARK_STAMP).alias("captured_at"),
+            F.col("path").alias("file"),
             F.col("content").cast("string").alias("content"),
         )
     )

@@ -105,6 +105,47 @@ def test_a_refused_capture_is_never_the_current_one(new_home):
     assert home.sql("SELECT count(*) AS lines FROM trusted.sales") == [{"lines": 19}]
 
 
+def test_a_store_that_answers_nothing_empties_nothing_until_that_is_accepted(new_home):
+    carts = [cart(number, (1, 1)) for number in range(1, 8)]
+    with serving(new_home, carts) as (store, home):
+        home.run(DAY, DAY)
+        before = home.tables()
+        store.answers["/carts"] = []
+        refused = home.command("run", "--from", DAY, "--to", DAY)
+        kept = home.tables()
+        home.run(DAY, DAY, "--accept-shrinking")
+    told = f"raw/carts: no_records_vanish failed. {DAY} has 0 records where 7 were captured before."
+    assert refused.returncode == 1
+    assert told in refused.stderr
+    assert f"storepipe run --from {DAY} --to {DAY} --accept-shrinking" in refused.stderr
+    assert kept == before
+    assert home.sql("FROM trusted.sales") == []
+
+
+def test_a_clock_that_went_back_stops_the_run_before_prices_of_the_past_change(new_home):
+    carts = [cart(number, (1, 1)) for number in range(1, 8)]
+    with serving(new_home, carts) as (store, home):
+        home.run(DAY, DAY)
+        before = home.tables()
+        for file in home.matching("raw/products/[0-9]*.json"):
+            home.write("raw/products/29991231T235959.000000Z.json", home.read(file))
+        store.answers["/products"] = [PRODUCTS[0] | {"price": 99}]
+        done = home.command("run", "--from", DAY, "--to", DAY)
+    assert done.returncode == 1
+    assert (
+        "29991231T235959.000000Z.json is of 2999-12-31 23:59:59 UTC, but the clock" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert home.tables() == before
+
+
+def test_accepting_that_captures_shrink_without_captures_is_an_error(new_home):
+    options = ("--select", "group:trusted", "--accept-shrinking")
+    done = new_home().command("run", "--from", DAY, "--to", DAY, *options)
+    assert done.returncode == 1
+    assert "Error: --accept-shrinking is about captures, and none is selected" in done.stderr
+
+
 def test_lines_without_their_cart_stop_the_run_instead_of_passing_as_unknown_users(new_home):
     with serving(new_home, [cart(1, (1, 1))]) as (store, home):
         home.run(DAY, DAY, "--select", "group:raw or group:mysql or group:relational")

@@ -49,6 +49,12 @@ def listing(lake):  # noqa: F811
 
 
 @pytest.fixture
+def captures(listing):
+    """The files of the lake but for manifests."""
+    return lambda: [file for file in listing() if "/_manifests/" not in file]
+
+
+@pytest.fixture
 def content(lake):  # noqa: F811
     """The bytes of a file of the lake."""
     return lambda file: lake.files.cat_file(f"{lake.root}/{file}")

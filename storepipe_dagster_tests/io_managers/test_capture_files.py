@@ -1,5 +1,6 @@
 """Tests of `storepipe_dagster.io_managers.capture_files`."""
 
+import hashlib
 from datetime import datetime, timedelta, timezone
 
 import dagster as dg
@@ -134,12 +135,12 @@ def read_carts(resources, *days):
     return read
 
 
-def test_a_capture_is_a_json_array_of_the_records_as_they_came(resources, listing, lake, content):
+def test_a_capture_is_a_json_array_of_the_records_as_they_came(resources, captures, lake, content):
     made = capture(NOON, [(None, '{"id": 1, "price": 1.10}'), (None, '{"id":2,"title":"é"}')])
 
     result = materialize([products_of(made)], resources)
 
-    assert listing() == [f"raw/products/{AT_NOON}.json"]
+    assert captures() == [f"raw/products/{AT_NOON}.json"]
     text = content(f"raw/products/{AT_NOON}.json").decode()
     assert text == '[\n{"id": 1, "price": 1.10},\n{"id":2,"title":"é"}\n]\n'
     assert metadata_by_day(result, "raw/products") == {
@@ -149,6 +150,7 @@ def test_a_capture_is_a_json_array_of_the_records_as_they_came(resources, listin
             "files": 1,
             "rejected": 0,
             "path": f"{lake.root}/raw/products/{AT_NOON}.json",
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
         }
     }
     assert read_products(resources) == [(None, [{"id": 1, "price": 1.1}, {"id": 2, "title": "é"}])]
@@ -161,12 +163,12 @@ def test_a_capture_without_records_is_an_empty_array(resources, content):
     assert read_products(resources) == [(None, [])]
 
 
-def test_rejected_records_stand_beside_with_their_reasons(resources, listing, content):
+def test_rejected_records_stand_beside_with_their_reasons(resources, captures, content):
     made = capture(NOON, [(None, '{"id": 1}')], [(None, '{"id": "x"}', "id: not a number")])
 
     result = materialize([products_of(made)], resources)
 
-    assert listing() == [
+    assert captures() == [
         f"raw/products/{AT_NOON}.json",
         f"raw/products/{AT_NOON}.rejected.json",
     ]
@@ -177,25 +179,25 @@ def test_rejected_records_stand_beside_with_their_reasons(resources, listing, co
     assert read_products(resources) == [(None, [{"id": 1}])]
 
 
-def test_a_later_capture_is_the_current_one_and_the_earlier_stays(resources, listing, content):
+def test_a_later_capture_is_the_current_one_and_the_earlier_stays(resources, captures, content):
     materialize([products_of(capture(NOON, [(None, '{"id": 1}')]))], resources)
     earlier = content(f"raw/products/{AT_NOON}.json").decode()
 
     materialize([products_of(capture(LATER, [(None, '{"id": 2}')]))], resources)
 
-    assert listing() == [f"raw/products/{AT_NOON}.json", f"raw/products/{AT_LATER}.json"]
+    assert captures() == [f"raw/products/{AT_NOON}.json", f"raw/products/{AT_LATER}.json"]
     assert content(f"raw/products/{AT_NOON}.json").decode() == earlier
     assert read_products(resources) == [(None, [{"id": 2}])]
 
 
-def test_captures_of_the_same_moment_get_names_of_their_own(resources, listing):
+def test_captures_of_the_same_moment_get_names_of_their_own(resources, captures):
     materialize([products_of(capture(NOON, [(None, '{"id": 1}')]))], resources)
 
     materialize(
         [products_of(capture(NOON, [(None, '{"id": 2}')], [(None, "{}", "id")]))], resources
     )
 
-    assert listing() == [
+    assert captures() == [
         f"raw/products/{AT_NOON}.json",
         f"raw/products/{AT_LATER}.json",
         f"raw/products/{AT_LATER}.rejected.json",
@@ -228,14 +230,14 @@ def test_all_captures_come_with_the_newest_first_without_the_rejected_and_the_re
     assert read_all_products(resources) == [[{"id": 2}], [{"id": 1}]]
 
 
-def test_one_day_is_written_and_read(resources, listing):
+def test_one_day_is_written_and_read(resources, captures):
     materialize([carts_of(capture(NOON, [(DAY_2, '{"id": 1}')]))], resources, DAY_2)
 
-    assert listing() == [f"raw/carts/cart_date={DAY_2}/{AT_NOON}.json"]
+    assert captures() == [f"raw/carts/cart_date={DAY_2}/{AT_NOON}.json"]
     assert read_carts(resources, DAY_2) == [(DAY_2, [{"id": 1}])]
 
 
-def test_a_range_is_one_file_per_day_also_for_days_without_carts(resources, listing, lake):
+def test_a_range_is_one_file_per_day_also_for_days_without_carts(resources, captures, lake):
     made = capture(
         NOON,
         [(DAY_3, '{"id": 3}'), (DAY_1, '{"id": 1}'), (DAY_3, '{"id": 4}')],
@@ -244,7 +246,7 @@ def test_a_range_is_one_file_per_day_also_for_days_without_carts(resources, list
 
     result = materialize([carts_of(made)], resources, DAY_1, DAY_3)
 
-    assert listing() == [
+    assert captures() == [
         f"raw/carts/cart_date={DAY_1}/{AT_NOON}.json",
         f"raw/carts/cart_date={DAY_2}/{AT_NOON}.json",
         f"raw/carts/cart_date={DAY_2}/{AT_NOON}.rejected.json",
@@ -342,7 +344,7 @@ def broken_capture(then):
     return made
 
 
-def test_a_failed_capture_leaves_the_last_one_and_nothing_else(resources, listing):
+def test_a_failed_capture_leaves_the_last_one_and_nothing_else(resources, captures):
     materialize([products_of(capture(NOON, [(None, '{"id": 0}')]))], resources)
 
     def fail():
@@ -351,7 +353,7 @@ def test_a_failed_capture_leaves_the_last_one_and_nothing_else(resources, listin
     with pytest.raises(OSError, match="the disk is full"):
         materialize([products_of(broken_capture(fail))], resources)
 
-    assert listing() == [f"raw/products/{AT_NOON}.json"]
+    assert captures() == [f"raw/products/{AT_NOON}.json"]
     assert read_products(resources) == [(None, [{"id": 0}])]
 
 
@@ -362,12 +364,12 @@ def write_and_stop(connection, make_lake):
     materialize([products_of(made)], {"capture_files": manager})
 
 
-def test_a_killed_capture_is_invisible_and_repaired_by_the_next(resources, listing, make_lake):
+def test_a_killed_capture_is_invisible_and_repaired_by_the_next(resources, captures, make_lake):
     materialize([products_of(capture(NOON, [(None, '{"id": 0}')]))], resources)
 
     kill_in_mid_write(write_and_stop, make_lake)
 
-    assert [file for file in listing() if "/." not in file] == [f"raw/products/{AT_NOON}.json"]
+    assert [file for file in captures() if "/." not in file] == [f"raw/products/{AT_NOON}.json"]
     assert read_products(resources) == [(None, [{"id": 0}])]
     assert read_history(resources) == [("2024-01-10 12:00:00.000005", '[\n{"id": 0}\n]\n')]
 

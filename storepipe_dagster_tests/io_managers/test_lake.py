@@ -155,17 +155,18 @@ def test_files_of_a_batch_take_their_names_together(lake, listing):
 @only_in_a_folder
 @pytest.mark.parametrize("inside", [True, False], ids=["in a file", "between files"])
 def test_a_batch_that_fails_leaves_nothing(lake, listing, inside):
+    def write_two():
+        with lake.batch() as batch:
+            for number in (1, 2):
+                with batch.write(f"{lake.root}/raw/things/{number}.json") as file:
+                    file.write(b"whole" if number == 1 or not inside else fail())
+            fail()
+
     def fail():
         raise OSError("the disk is full")
 
-    with pytest.raises(OSError, match="full"), lake.batch() as batch:
-        with batch.write(f"{lake.root}/raw/things/1.json") as file:
-            file.write(b"whole")
-        with batch.write(f"{lake.root}/raw/things/2.json") as file:
-            file.write(b"half")
-            if inside:
-                fail()
-        fail()
+    with pytest.raises(OSError, match="full"):
+        write_two()
 
     assert listing() == []
 

@@ -1,11 +1,16 @@
 """Checks on captures, made while capturing so that nothing downstream starts on a bad one."""
 
+from collections.abc import Mapping, Sequence
+
 import dagster as dg
 
 from storepipe_dagster.captures import Capture
 
 FEW_REJECTED = "few_records_are_rejected"
 NEEDED_FIELDS = "needed_fields_are_there"
+NONE_VANISH = "no_records_vanish"
+LEAST_LOST = 5  # records; fewer prove nothing
+MOST_DAYS = 5  # that a message names
 
 
 def few_records_are_rejected(key: list[str]) -> dg.AssetCheckSpec:
@@ -62,3 +67,74 @@ def judged(capture: Capture, max_rejected_share: float) -> dg.AssetCheckResult:
             "reasons": dg.MetadataValue.json(dict(capture.reasons.most_common(20))),
         },
     )
+
+
+def no_records_vanish(key: list[str]) -> dg.AssetCheckSpec:
+    """The blocking check that the store has not forgotten what it once gave."""
+    return dg.AssetCheckSpec(
+        NONE_VANISH,
+        asset=dg.AssetKey(key),
+        blocking=True,
+        description="Of the records that the newest capture of the same days, or of the list, had, "
+        f"at most max_lost_share are gone, or fewer than {LEAST_LOST}; or accept_shrinking is set.",
+    )
+
+
+def kept(
+    capture: Capture,
+    earlier: Mapping[str | None, int],
+    max_lost_share: float,
+    *,
+    accept_shrinking: bool,
+    span: str,
+) -> dg.AssetCheckResult:
+    """Whether the records of earlier captures, counted by day, are still there.
+
+    ``span`` are the days of the run, as options of ``storepipe run``.
+    """
+    losses = lost(capture, earlier, max_lost_share)
+    description = "; ".join(losses) or "No fewer records than the newest capture, or hardly."
+    if losses and accept_shrinking:
+        description += ". Let pass by accept_shrinking."
+    elif losses:
+        description += (
+            f". More than {max_lost_share:.0%} are gone: this capture is kept as .refused.json, "
+            "and the earlier one stays the current one. Run again when the store gives them all; "
+            f"if they are gone for good: storepipe run {span} --accept-shrinking, or "
+            "accept_shrinking in the run configuration."
+        )
+    return dg.AssetCheckResult(
+        check_name=NONE_VANISH, passed=not losses or accept_shrinking, description=description
+    )
+
+
+def lost(capture: Capture, earlier: Mapping[str | None, int], max_lost_share: float) -> list[str]:
+    """Where a capture has too few records; rejected ones count, as the store still gives them.
+
+    Each day is compared for itself; all days together, as each may lose too little to be noticed;
+    and those that are empty now together, as each may have had too few to be noticed.
+    """
+    now = {
+        day: capture.accepted.counts[day] + capture.rejected.counts[day]
+        for day in sorted(earlier, key=str)
+    }
+
+    def shrinks(days: Sequence[str | None]) -> bool:
+        before = sum(earlier[day] for day in days)
+        gone = before - sum(now[day] for day in days)
+        return gone >= LEAST_LOST and gone > max_lost_share * before
+
+    emptied = [day for day in now if earlier[day] and not now[day]]
+    days = {day for day in now if shrinks([day])} | {day for day in emptied if shrinks(emptied)}
+    told = [
+        f"{day or 'The list'} has {now[day]:,} records where {earlier[day]:,} were captured before"
+        for day in sorted(days, key=str)
+    ]
+    if len(told) > MOST_DAYS:
+        told[MOST_DAYS:] = [f"and so {len(told) - MOST_DAYS} more days"]
+    if len(now) > 1 and shrinks(list(now)):
+        before, after = sum(earlier.values()), sum(now.values())
+        told.append(
+            f"all {len(now)} days have {after:,} records where {before:,} were captured before"
+        )
+    return told

@@ -19,6 +19,7 @@ _MARKS = re.compile(r"""[\[{\]}]|"(?:[^"\\]|\\.)*\"""")
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 MOST_PROBLEMS = 5
 DEEPEST = 64
+LONGEST_NUMBER = 1000  # characters; Spark's parser takes no longer one
 SAME_ID = "an earlier record of this answer has the same id and other content"
 
 
@@ -80,12 +81,16 @@ def _judged(text: str, model: type[AnyRecord]) -> AnyRecord | str:
 
 
 def _odd(text: str) -> str | None:
-    """Tell what other readers of JSON stumble over: numbers beyond a double, deep nesting."""
+    """Tell what makes other readers of JSON drop a capture: too large or long numbers, nesting."""
     if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
         return f"nested more than {DEEPEST} deep"
-    numbers: list[float] = []
-    json.loads(text, parse_float=lambda number: numbers.append(float(number)))
-    return None if all(map(math.isfinite, numbers)) else "a number is beyond the range of a double"
+    numbers: list[str] = []
+    json.loads(text, parse_float=numbers.append, parse_int=numbers.append)
+    if any(len(number) > LONGEST_NUMBER for number in numbers):
+        return f"a number has more than {LONGEST_NUMBER} characters"
+    if not all(math.isfinite(float(number)) for number in numbers):
+        return "a number is beyond the range of a double"
+    return None
 
 
 def _depth(text: str) -> int:

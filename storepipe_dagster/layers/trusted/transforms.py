@@ -24,7 +24,7 @@ from storepipe_dagster.layers.trusted.schemas import (
 
 # The price stays text here: an engine that reads it as a number drops the whole record, or fails,
 # when the API gives something else.
-CAPTURED_PRODUCT = "id bigint, title string, category string, price string"
+CAPTURED_PRODUCTS = "array<struct<id: bigint, title: string, category: string, price: string>>"
 
 # What Unicode calls white space; the engines' own trim takes the space character only.
 WHITE_SPACE = (
@@ -37,16 +37,14 @@ WHITE_SPACE = (
 def product_prices(captures: DataFrame) -> DataFrame:
     """One row per product and period in which its title, category and price did not change.
 
-    `captures` has a row per capture of the products: `captured_at` timestamp and `content`, the
-    JSON array that the API gave with each record on a line of its own. A product missing from a
-    capture goes on as it was. Of several records of one product in one capture the first counts.
+    `captures` has a row per capture of the products: `captured_at` timestamp, `file`, its name, and
+    `content`, the JSON array that the API gave. A product missing from a capture goes on as it was.
+    Of several records of one product in one capture the first counts. A content that the engine
+    cannot read as JSON is an error that names the file.
     """
-    # Each record is read by itself: from a text that an engine cannot read it makes nothing at all.
-    lines = captures.select(
-        "captured_at", F.posexplode(F.split("content", "\n")).alias("position", "line")
-    )
-    record = F.from_json(F.regexp_replace("line", ",$", ""), CAPTURED_PRODUCT)
-    records = lines.select("captured_at", "position", record.alias("record")).select(
+    array = F.coalesce(F.from_json("content", CAPTURED_PRODUCTS), _unreadable(F.col("file")))
+    lines = captures.select("captured_at", F.posexplode(array).alias("position", "record"))
+    records = lines.select(
         F.col("record.id").alias("product_id"),
         "captured_at",
         "position",
@@ -142,6 +140,14 @@ def rejected_sales(
     """One row per cart line that cannot be sold, with its reason. Inputs as in `cart_lines`."""
     lines = cart_lines(carts, cart_items, users, products, prices)
     return conform(lines.where(F.col("reason").isNotNull()), REJECTED_SALES)
+
+
+def _unreadable(file: Column) -> Column:
+    remedy = (
+        " is no JSON array of objects to this Spark. Bring it back from a backup; or mend what is "
+        "no plain JSON in it, such as a number of hundreds of digits, and remove its manifest."
+    )
+    return F.raise_error(F.concat(F.lit("The capture "), file, F.lit(remedy)))
 
 
 def _trim(text: Column) -> Column:

@@ -227,6 +227,18 @@ def test_a_product_with_a_number_beyond_a_double_is_set_aside():
     assert dict(capture.reasons) == {"a number is beyond the range of a double": 1}
 
 
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ("1" * 400, "a number is beyond the range of a double"),
+        ("1." + "1" * 1000, "a number has more than 1000 characters"),
+    ],
+)
+def test_a_product_with_a_number_that_spark_cannot_read_is_set_aside(number, reason):
+    odd = f'{{"id": 2, "title": "Odd", "category": "c", "price": 1, "x": {number}}}'
+    assert dict(snapshot([HAT, odd], Product).reasons) == {reason: 1}
+
+
 def test_a_product_nested_too_deep_for_other_readers_is_set_aside():
     deep = '{"id": 1, "title": "[{", "category": "c", "x": ' + "[" * 80 + "]" * 80 + "}"
     capture = snapshot([deep], Product)

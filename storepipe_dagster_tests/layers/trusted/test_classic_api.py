@@ -26,9 +26,14 @@ def compute_tables(spark):
     captures = make_df(
         spark,
         literals.CAPTURES,
-        ("2024-01-01 06:00:00", '[\n{"id": 1, "title": " Hat ", "price": 22.345}\n]\n'),
+        (
+            "2024-01-01 06:00:00",
+            literals.FILE,
+            '[\n{"id": 1, "title": " Hat ", "price": 22.345}\n]\n',
+        ),
         (
             "2024-01-03 06:00:00",
+            literals.FILE,
             '[\n{"id": 1, "title": "Hat", "price": 9},\n{"id": 2, "price": 3}\n]\n',
         ),
     )

@@ -1,8 +1,10 @@
 """Tests of `storepipe_dagster.layers.trusted.transforms`, each on Sail and on Spark itself."""
 
 import json
+import re
 
 import pytest
+from pyspark.errors import PySparkException
 
 from storepipe_dagster.layers.trusted import schemas
 from storepipe_dagster.layers.trusted.transforms import (
@@ -13,7 +15,7 @@ from storepipe_dagster.layers.trusted.transforms import (
 )
 from storepipe_dagster_tests.spark import make_df, read_rows, read_types
 
-CAPTURES = {"captured_at": "timestamp", "content": "string"}
+CAPTURES = {"captured_at": "timestamp", "file": "string", "content": "string"}
 CARTS = {
     "cart_date": "date",
     "cart_id": "bigint",
@@ -40,6 +42,7 @@ PRICES = {
     "valid_to": "timestamp",
 }
 
+FILE = "lake/raw/products/20240101T060000.000000Z.json"
 JAN_1 = "2024-01-01 06:00:00"
 JAN_2 = "2024-01-02 06:00:00"
 JAN_3 = "2024-01-03 06:00:00"
@@ -57,7 +60,7 @@ def capture_text(*records):
 
 def read_periods(spark, *captures):
     texts = [
-        (captured_at, content if isinstance(content, str) else capture_text(*content))
+        (captured_at, FILE, content if isinstance(content, str) else capture_text(*content))
         for captured_at, content in captures
     ]
     return read_rows(product_prices(make_df(spark, CAPTURES, *texts)))
@@ -230,6 +233,58 @@ def test_what_else_the_api_tells_of_a_product_is_left_out(spark):
     captured = product() | {"rating": {"rate": 3.9, "count": 120}, "image": "https://…"}
 
     assert read_periods(spark, (JAN_1, [captured])) == [(1, "Hat", "clothing", "10.00", None, None)]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(json.dumps, id="one line"),
+        pytest.param(lambda records: json.dumps(records, indent=2), id="a line per field"),
+        pytest.param(lambda records: capture_text(*records).replace("\n", "\r\n"), id="CRLF"),
+        pytest.param(lambda records: capture_text(*records).replace("\n", "\r"), id="CR"),
+        pytest.param(lambda records: capture_text(*records).strip(), id="no line end"),
+    ],
+)
+def test_a_capture_is_read_as_json_whatever_its_layout(spark, layout):
+    assert read_periods(spark, (JAN_1, layout([product(price=5), product(2, title="a\nb,")]))) == [
+        (1, "Hat", "clothing", "5.00", None, None),
+        (2, "a\nb,", "clothing", "10.00", None, None),
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "[", '[{"id": 1},', "{", '[{"id": 1, "title": "Ha'])
+def test_a_capture_that_is_no_json_is_an_error_that_names_its_file(spark, content):
+    with pytest.raises(PySparkException, match=rf"The capture {re.escape(FILE)} is no JSON array"):
+        read_periods(spark, (JAN_1, [product()]), (JAN_2, content))
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ('{"id": 2, "id": 1, "title": "A", "title": "Hat", "price": 1}', (1, "Hat", "1.00")),
+        (r'{"id": 1, "title": "a\u0000b\u0001", "price": 1}', (1, "a\0b\1", "1.00")),
+        (r'{"id": 1, "title": "\ud83d\ude00", "price": 1}', (1, "\U0001f600", "1.00")),
+        ('{"id": 1, "title": "%s", "price": 1}' % ("x" * 131_072), (1, "x" * 131_072, "1.00")),
+        ('{"id": 1, "title": ["a", {"b": 1}], "price": 1}', (1, '["a",{"b":1}]', "1.00")),
+        ('{"id": 1, "title": "Hat", "ID": 9, "Title": "x", "price": 1}', (1, "Hat", "1.00")),
+        ('{"id": 9223372036854775807, "title": "Hat"}', (2**63 - 1, "Hat", None)),
+        (
+            f'{{"id": 1, "title": "Hat", "price": 1, "x": {"[" * 60 + "1" + "]" * 60}}}',
+            (1, "Hat", "1.00"),
+        ),
+        ('{"id": 1, "title": "Hat", "price": 1, "x": %s}' % ("1" * 300), (1, "Hat", "1.00")),
+    ],
+)
+def test_odd_records_are_read_and_take_no_other_with_them(spark, record, expected):
+    other = json.dumps(product(0))
+    periods = read_periods(spark, (JAN_1, f"[{record}, {other}]"))
+    assert [(row[0], row[1], row[3]) for row in periods] == [(0, "Hat", "10.00"), expected]
+
+
+@pytest.mark.parametrize("odd", ['{"id": "7", "price": 1}', '{"id": 1.5}', '{"id": 1e3}', "null"])
+def test_a_record_without_a_whole_number_as_id_takes_no_other_with_it(spark, odd):
+    content = f"[{odd}, {json.dumps(product())}]"
+    assert read_periods(spark, (JAN_1, content)) == [(1, "Hat", "clothing", "10.00", None, None)]
 
 
 def test_without_captures_there_are_no_prices_but_their_columns(spark):
@@ -561,9 +616,9 @@ def test_sales_are_priced_by_what_product_prices_gives(source):
     captures = make_df(
         source.spark,
         CAPTURES,
-        (JAN_2, capture_text(product(title=" Hat ", price=10))),
-        (JAN_3, capture_text(product(title="Hat", price=22.345))),
-        (JAN_4, "[]"),
+        (JAN_2, FILE, capture_text(product(title=" Hat ", price=10))),
+        (JAN_3, FILE, capture_text(product(title="Hat", price=22.345))),
+        (JAN_4, FILE, "[]"),
     )
     sell_daily(source, "2024-01-01", "2024-01-03", "2024-01-05")
     carts, cart_items, users, products, _ = source.inputs()
@@ -610,8 +665,12 @@ def test_a_day_without_carts_has_no_rows_but_its_columns(source, transform, sche
     assert read_types(df) == [(field.name, field.dataType) for field in schema]
 
 
-def test_a_record_that_an_engine_cannot_read_takes_no_other_with_it(spark):
+def test_a_record_that_an_engine_cannot_read_is_never_left_out_in_silence(spark):
     hat = '{"id": 1, "title": "Hat", "category": "clothing", "price": 10}'
     odd = '{"id": 2, "title": "Odd", "category": "clothing", "price": 10, "x": 1e400}'
-    periods = read_periods(spark, (JAN_1, f"[\n{odd},\n{hat}\n]\n"))
-    assert (1, "Hat", "clothing", "10.00", None, None) in periods
+    try:
+        periods = read_periods(spark, (JAN_1, f"[\n{odd},\n{hat}\n]\n"))
+    except PySparkException as error:
+        assert f"The capture {FILE} is no JSON array" in str(error)  # noqa: PT017
+    else:
+        assert [row[0] for row in periods] == [1, 2]
