@@ -128,7 +128,8 @@ class Capture:
         """The rejected part of the records, in 0..1.
 
         Records without a day come with every answer of a store that does not filter by date, so
-        they are measured against all records received, the others against those of the days asked.
+        they are measured against all records received, those of other days included; the others
+        against those of the days asked.
         """
         rejected = self.rejected.counts.total() - self.undated
         dated = rejected / max(1, rejected + self.accepted.counts.total())

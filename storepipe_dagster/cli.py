@@ -20,7 +20,9 @@ from typing import Any
 import click
 
 from storepipe_dagster import history_commands
+from storepipe_dagster.atomic_files import write_atomically
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.open_files import raise_limit, with_remedy
 from storepipe_dagster.printing import format_option, on_screen, print_query
 from storepipe_dagster.status_command import status
 
@@ -73,14 +75,13 @@ def demo(carts: int, days: int, seed: int) -> None:
             f"The lake of {home} holds data of another store, which the demo's would mix with. "
             "Set STOREPIPE_HOME to another folder; in Azure, name another storage account too."
         )
-    home.mkdir(parents=True, exist_ok=True)
     shop = {"carts": carts, "days": days, "seed": seed}
-    if (home / DEMO_SHOP).exists() and json.loads((home / DEMO_SHOP).read_text()) != shop:
+    if (home / DEMO_SHOP).exists() and (kept := _demo_shop(home)) != shop:
         raise DemoHomeError(
-            f"{home} holds the demo of another shop ({(home / DEMO_SHOP).read_text()}), which this "
+            f"{home} holds the demo of another shop ({json.dumps(kept)}), which this "
             "one's would mix with. Remove that folder, or set STOREPIPE_HOME to another."
         )
-    (home / DEMO_SHOP).write_text(json.dumps(shop))
+    write_atomically(home / DEMO_SHOP, json.dumps(shop))
     with _serve(shop):
         _materialize(FIRST_DEMO_DAY, FIRST_DEMO_DAY + timedelta(days=days - 1), None)
     click.echo(f"\nThe lake is {lake.address}. Look at it:")
@@ -150,7 +151,7 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], form: str) -> 
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
         if as_of is not None:
             hint += f"\nAs of {as_of} there are the Delta tables of then; raw_relational has none."
-        raise click.ClickException(f"{error}{hint}") from None
+        raise click.ClickException(with_remedy(f"{error}{hint}")) from None
 
 
 @storepipe.command()
@@ -208,10 +209,12 @@ storepipe.add_command(status)
 
 def main() -> None:
     """Run a command; a mistake of the user's ends in one message and exit code 1."""
+    raise_limit()
     try:
         storepipe(prog_name="storepipe")
     except (UserError, OSError) as error:
-        click.echo(f"Error: {error}", err=True)
+        message = with_remedy(str(error)) if isinstance(error, OSError) else str(error)
+        click.echo(f"Error: {message}", err=True)
         sys.exit(1)
 
 
@@ -231,10 +234,24 @@ def _store_of_home() -> contextlib.AbstractContextManager[None]:
     """Serve the demo's shop to a home that the demo made, unless STOREPIPE_API_URL is set."""
     from storepipe_dagster.settings import settings
 
-    shop = settings().storepipe_home / DEMO_SHOP
-    if "storepipe_api_url" in settings().model_fields_set or not shop.exists():
+    home = settings().storepipe_home
+    if "storepipe_api_url" in settings().model_fields_set or not (home / DEMO_SHOP).exists():
         return contextlib.nullcontext()
-    return _serve(json.loads(shop.read_text()))
+    return _serve(_demo_shop(home))
+
+
+def _demo_shop(home: Path) -> dict[str, Any]:
+    """Which synthetic shop the demo of a home is of; raises ``DemoHomeError``."""
+    file = home / DEMO_SHOP
+    try:
+        shop = json.loads(file.read_bytes())
+        return {name: int(shop[name]) for name in ("carts", "days", "seed")}
+    except (ValueError, TypeError, KeyError):
+        raise DemoHomeError(
+            f"{file} is damaged: it is no longer known which shop this home's demo is of. Write "
+            f'{{"carts": {DEMO_CARTS}, "days": {DEMO_DAYS}, "seed": {DEMO_SEED}}} into it, or what '
+            f"the demo was made with, or remove {home} and make the demo again."
+        ) from None
 
 
 def _materialize(

@@ -11,6 +11,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from storepipe_dagster.errors import PassingError
 from storepipe_dagster.io_managers.lake import PASSING
+from storepipe_dagster.open_files import with_remedy
 
 OWN_ERROR = "storepipe_dagster."
 CHECK_FAILED = "DagsterAssetCheckFailedError"
@@ -47,7 +48,7 @@ def cause(error: SerializableErrorInfo | None) -> str | None:
     if found is None or is_check(error):
         return None
     message = found.message.strip()
-    return message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message
+    return with_remedy(message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message)
 
 
 def passes(error: SerializableErrorInfo | None) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from dagster._core.events import ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
@@ -29,6 +30,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.pool import NullPool
 
+from storepipe_dagster.atomic_files import write_atomically
 from storepipe_dagster.errors import UserError
 
 BUSY_TIMEOUT_SECONDS = 60
@@ -178,11 +180,45 @@ def use_dagster_home(default: Path) -> None:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", str(SENSOR_SECONDS))
     if "DAGSTER_HOME" not in os.environ:
-        default.mkdir(parents=True, exist_ok=True)
         configuration = default / "dagster.yaml"
-        if not configuration.exists():
-            configuration.write_text(CONFIGURATION)
+        if not is_configured(configuration):
+            write_atomically(configuration, CONFIGURATION)
         os.environ["DAGSTER_HOME"] = str(default)
+
+
+def is_configured(configuration: Path) -> bool:
+    """Whether our home has a dagster.yaml; an empty one is what a killed write leaves, and is none.
+
+    Raises ``InstanceError`` where something of it is lacking: Dagster would do without, and let
+    two runs have the tables at once.
+    """
+    if not configuration.exists():
+        return False
+    text = configuration.read_text(encoding="utf-8", errors="replace")
+    if not text.strip("\0 \t\r\n"):
+        return False
+    if problem := _problem_of(text):
+        raise InstanceError(
+            f"{configuration} {problem}: a write of it may have been cut off. Remove it, and the "
+            "next command writes it anew, or add what is lacking."
+        )
+    return True
+
+
+def _problem_of(configuration: str) -> str | None:
+    """What a dagster.yaml of ours lacks of what was written."""
+    try:
+        content = yaml.safe_load(configuration)
+    except yaml.YAMLError:
+        return "is not YAML"
+    content = content if isinstance(content, dict) else {}
+    sections = list(yaml.safe_load(CONFIGURATION))
+    if lacking := [name for name in sections if content.get(name) is None]:
+        return f"lacks {', '.join(lacking)}"
+    written = configuration.rstrip()
+    if CONFIGURATION.startswith(written) and written != CONFIGURATION.rstrip():
+        return f"ends in the middle of {sections[-1]}"
+    return None
 
 
 def open_instance(default_home: Path) -> dg.DagsterInstance:
@@ -190,8 +226,9 @@ def open_instance(default_home: Path) -> dg.DagsterInstance:
     use_dagster_home(default_home)
     try:
         return dg.DagsterInstance.get()
-    except dg.DagsterError as error:
-        raise InstanceError(f"DAGSTER_HOME cannot be used: {error}") from None
+    except (dg.DagsterError, yaml.YAMLError) as error:
+        home = os.environ["DAGSTER_HOME"]
+        raise InstanceError(f"DAGSTER_HOME={home} cannot be used: {error}") from None
 
 
 @contextmanager

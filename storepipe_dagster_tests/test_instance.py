@@ -14,6 +14,8 @@ from storepipe_dagster.instance import (
     CONFIGURATION,
     SENSOR_SECONDS,
     BatchingSqliteEventLogStorage,
+    InstanceError,
+    is_configured,
     open_instance,
     use_dagster_home,
 )
@@ -244,9 +246,66 @@ def test_a_home_is_made_with_its_configuration(no_home, tmp_path):
 
 
 def test_a_configuration_that_is_there_is_kept(no_home, tmp_path):
-    (tmp_path / "dagster.yaml").write_text("# mine\n")
+    mine = CONFIGURATION.replace("max_retries: 2", "max_retries: 1")
+    (tmp_path / "dagster.yaml").write_text(mine)
     use_dagster_home(tmp_path)
-    assert (tmp_path / "dagster.yaml").read_text() == "# mine\n"
+    assert (tmp_path / "dagster.yaml").read_text() == mine
+
+
+@pytest.mark.parametrize("left", ["", " \n\t\n", "\0" * 900], ids=repr)
+def test_an_empty_configuration_is_written_anew(no_home, tmp_path, left):
+    (tmp_path / "dagster.yaml").write_text(left)
+    use_dagster_home(tmp_path)
+    assert (tmp_path / "dagster.yaml").read_text() == CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    ("left", "problem"),
+    [
+        ("# mine\n", "lacks storage, concurrency, run_retries, run_monitoring, nux, telemetry"),
+        (CONFIGURATION.split("nux:")[0], "lacks nux, telemetry"),
+        (CONFIGURATION.split("telemetry:")[0] + "telemetry:\n", "lacks telemetry"),
+        (CONFIGURATION.replace("run_retries", "retries"), "lacks run_retries"),
+        (CONFIGURATION[:-3], "ends in the middle of telemetry"),
+        (CONFIGURATION.split("# A run that")[0], "lacks run_monitoring, nux, telemetry"),
+        (CONFIGURATION[: CONFIGURATION.index("class: Batch") + 3], "is not YAML"),
+        ("- nux\n", "lacks storage, concurrency, run_retries, run_monitoring, nux, telemetry"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_was_cut_is_one_error(no_home, tmp_path, left, problem):
+    file = tmp_path / "dagster.yaml"
+    file.write_text(left)
+    with pytest.raises(InstanceError) as caught:
+        use_dagster_home(tmp_path)
+    assert str(caught.value) == (
+        f"{file} {problem}: a write of it may have been cut off. Remove it, and the next command "
+        "writes it anew, or add what is lacking."
+    )
+    assert file.read_text() == left
+    assert "DAGSTER_HOME" not in os.environ
+
+
+def test_our_configuration_cut_anywhere_is_noticed(no_home, tmp_path):
+    file = tmp_path / "dagster.yaml"
+    whole = CONFIGURATION.rstrip()
+    for length in range(len(whole)):
+        file.write_text(whole[:length])
+        if whole[:length].strip():
+            with pytest.raises(InstanceError):
+                is_configured(file)
+        else:
+            assert not is_configured(file)
+    file.write_text(whole)
+    assert is_configured(file)
+
+
+def test_a_named_home_whose_configuration_is_not_yaml_is_an_error_that_names_it(
+    no_home, tmp_path, monkeypatch
+):
+    (tmp_path / "dagster.yaml").write_text("storage: [")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with pytest.raises(InstanceError, match=f"DAGSTER_HOME={tmp_path} cannot be used: "):
+        open_instance(tmp_path / "default")
 
 
 def test_a_home_that_is_named_already_is_used_as_it_is(no_home, tmp_path, monkeypatch):

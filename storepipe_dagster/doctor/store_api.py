@@ -7,7 +7,11 @@ import requests
 
 from storepipe_dagster.doctor import TroubleError
 from storepipe_dagster.doctor.http import ask, proxy_of, skew_of
-from storepipe_dagster.resources.json_arrays import NotAnArrayError, split_array
+from storepipe_dagster.resources.json_arrays import (
+    NotAnArrayError,
+    WrappedArrayError,
+    split_array,
+)
 from storepipe_dagster.settings import Settings
 
 CHUNK = 64 * 1024
@@ -23,6 +27,11 @@ def check(settings: Settings) -> str:
         try:
             texts = (part.decode("utf-8-sig", "replace") for part in response.iter_content(CHUNK))
             products = list(islice(split_array(texts), 1))
+        except WrappedArrayError as error:
+            raise TroubleError(
+                f"{url}/products answers something else than a list: {error}. "
+                "Set STOREPIPE_API_URL to an address that answers JSON arrays."
+            ) from None
         except (NotAnArrayError, RecursionError):
             kind = response.headers.get("Content-Type", "something").partition(";")[0]
             raise TroubleError(

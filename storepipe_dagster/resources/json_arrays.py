@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 LONGEST_ELEMENT = 64 * 2**20
+MOST_NAMES, LONGEST_NAME = 10, 64  # of an object's members that a message shows
 _SPACE = re.compile(r"[ \t\n\r]*")
 # Up to the end of the text, what may turn out to belong to the number before it.
 _NUMBER_MAY_GO_ON = re.compile(r"(\.|[eE][-+]?)?")
@@ -16,6 +17,10 @@ _NUMBER_MAY_GO_ON = re.compile(r"(\.|[eE][-+]?)?")
 
 class NotAnArrayError(ValueError):
     """The text is not one JSON array; the message says where it stops being one."""
+
+
+class WrappedArrayError(NotAnArrayError):
+    """The text is an object that has arrays as members; the message names its members."""
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -32,8 +37,19 @@ def split_array(chunks: Iterable[str]) -> Iterator[str]:
     Memory is bounded by the longest element plus one chunk. Raises ``NotAnArrayError``.
     """
     text = _Text(iter(chunks))
-    if text.next_character() != "[":
-        raise NotAnArrayError("it is not an array")
+    match text.next_character():
+        case "[":
+            yield from _elements(text)
+        case "{":
+            raise _what_is_wrapped(text)
+        case _:
+            raise NotAnArrayError("it is not an array")
+    if text.next_character():
+        raise NotAnArrayError(f"something follows the array, at character {text.characters_read}")
+
+
+def _elements(text: "_Text") -> Iterator[str]:
+    """Give the elements of the array at the position, and move past it."""
     text.position += 1
     separator = "," if text.next_character() != "]" else "]"
     while separator == ",":
@@ -44,8 +60,35 @@ def split_array(chunks: Iterable[str]) -> Iterator[str]:
             raise NotAnArrayError(f"expected ',' or ']' at character {text.characters_read}")
         text.position += separator == ","
     text.position += 1
-    if text.next_character():
-        raise NotAnArrayError(f"something follows the array, at character {text.characters_read}")
+
+
+def _what_is_wrapped(text: "_Text") -> NotAnArrayError:
+    """Read the object at the position for the names of its members; its arrays are skipped."""
+    names: list[str] = []
+    wraps = False
+    try:
+        separator = ","
+        while separator == "," and len(names) < MOST_NAMES:
+            text.position += 1
+            text.next_character()
+            name = json.loads(text.element())
+            if not isinstance(name, str) or text.next_character() != ":":
+                break
+            names.append(name[:LONGEST_NAME])
+            text.position += 1
+            if text.next_character() == "[":
+                wraps = True
+                for _ in _elements(text):
+                    pass
+            else:
+                text.element()
+            separator = text.next_character()
+    except NotAnArrayError:  # what follows cannot be read: the names so far have to do
+        pass
+    if not names:
+        return NotAnArrayError("it is not an array")
+    kind = WrappedArrayError if wraps else NotAnArrayError
+    return kind(f"it is not an array but an object with {', '.join(names)}")
 
 
 class _Text:

@@ -1,7 +1,7 @@
 """The Fake Store API: its three lists, taken whole or not at all.
 
-Retries, time-outs and the removal of passwords happen here. Which records are good is decided in
-``layers.raw``.
+Retries, time-outs and the removal of passwords happen here, what the headers say of further pages
+is read in ``paging``. Which records are good is decided in ``layers.raw``.
 """
 
 import codecs
@@ -19,14 +19,26 @@ import requests
 import tenacity
 
 from storepipe_dagster.errors import PassingError, UserError
-from storepipe_dagster.resources.json_arrays import NotAnArrayError, split_array
+from storepipe_dagster.resources.json_arrays import (
+    NotAnArrayError,
+    WrappedArrayError,
+    split_array,
+)
+from storepipe_dagster.resources.paging import Pages, PartError
 
 CHUNK = 256 * 1024
 ASK_AGAIN = {408, 425, 429}
 SERVER_ERROR = 500
 # What older and newer deployments answer to date parameters that they do not take.
 DATES_NOT_TAKEN = {400, 404, 405, 422}
+A_DAY = timedelta(days=1)
 PASSWORD = "password"  # noqa: S105
+CHECK_ADDRESS = "Check STOREPIPE_API_URL and that the store answers there, then run again."
+WHOLE_LISTS = (
+    "A list is taken as one JSON array, or page by page where each answer names the next one of "
+    'the same server in a header Link: <address>; rel="next". Set STOREPIPE_API_URL to an address '
+    "that answers so."
+)
 
 Taken = TypeVar("Taken")
 
@@ -80,12 +92,13 @@ class StoreApi(dg.ConfigurableResource[Any]):
         return self._array("/users", take)
 
     def carts(self, first: date, last: date, take: Callable[[Iterator[str]], Taken]) -> Taken:
-        """The carts from ``GET /carts`` of a closed range of days, in one call.
+        """The carts from ``GET /carts`` of a closed range of days, and of a day on either side.
 
-        The dates are only a request to the server: newer ones ignore them or answer 400, and then
-        all carts come. Filter the records by date again.
+        Filter them again by their UTC day. A store may filter by a day of another time zone, which
+        begins up to 14 hours earlier or 12 later: a day more on each side has all of ours. Newer
+        stores ignore the dates or answer 400, and then all carts come.
         """
-        days = {"startdate": str(first), "enddate": str(last + timedelta(days=1))}
+        days = {"startdate": str(first - A_DAY), "enddate": str(last + 2 * A_DAY)}  # exclusive
         try:
             return self._array("/carts", take, days)
         except _RefusedError:
@@ -97,6 +110,18 @@ class StoreApi(dg.ConfigurableResource[Any]):
         take: Callable[[Iterator[str]], Taken],
         parameters: Mapping[str, str] | None = None,
     ) -> Taken:
+        try:
+            taken: Taken = self._tried(self._read, path, take, parameters)
+        except _RefusedError as error:
+            if parameters and error.status in DATES_NOT_TAKEN:
+                raise
+            raise StoreApiError(self._failed(path, error)) from None
+        except PartError as error:
+            raise StoreApiError(self._failed(path, error, remedy=WHOLE_LISTS)) from None
+        return taken
+
+    def _tried(self, attempt: Callable[..., Taken], path: str, *arguments: Any) -> Taken:
+        """Do what may fail for now, as often as it takes; raises ``StoreApiAwayError``."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
             stop=tenacity.stop_after_attempt(self.tries),
@@ -105,15 +130,11 @@ class StoreApi(dg.ConfigurableResource[Any]):
             reraise=True,
         )
         try:
-            taken: Taken = retrying(self._read, path, take, parameters)
+            done: Taken = retrying(attempt, path, *arguments)
         except _PassingError as error:
             failed = self._failed(path, error, f" {self.tries} times; the last time")
             raise StoreApiAwayError(failed) from None
-        except _RefusedError as error:
-            if parameters and error.status in DATES_NOT_TAKEN:
-                raise
-            raise StoreApiError(self._failed(path, error)) from None
-        return taken
+        return done
 
     def _read(
         self,
@@ -121,26 +142,51 @@ class StoreApi(dg.ConfigurableResource[Any]):
         take: Callable[[Iterator[str]], Taken],
         parameters: Mapping[str, str] | None,
     ) -> Taken:
-        """Take one whole answer; ``_PassingError`` where trying again may help."""
+        """Take one whole list; ``_PassingError`` where trying again may help."""
         try:
-            with requests.get(
-                self.base_url + path,
-                params=parameters,
-                timeout=(self.connect_timeout, self.read_timeout),
-                stream=True,
-            ) as response:
-                if response.status_code in ASK_AGAIN or response.status_code >= SERVER_ERROR:
-                    raise _PassingError(
-                        f"it answered {response.status_code}",
-                        _seconds(response.headers.get("Retry-After", "")),
-                    )
-                if not response.ok:
-                    raise _RefusedError(response.status_code)
-                return take(map(without_password, split_array(_decoded(response))))
+            return take(map(without_password, self._records(path, parameters)))
         except requests.RequestException as error:
             raise _PassingError(_told(error)) from None
+        except WrappedArrayError as error:
+            raise PartError(f"the answer cannot be used: {error}") from None
         except (NotAnArrayError, UnicodeDecodeError, RecursionError) as error:
             raise _PassingError(f"the answer is not a whole JSON array: {error}") from None
+
+    def _records(self, path: str, parameters: Mapping[str, str] | None) -> Iterator[str]:
+        """Give the records of one page after the other, and count them in the end."""
+        pages, count = Pages(self.base_url), 0
+        address: str | None = _prepared(self.base_url + path, parameters)
+        while address is not None:
+            pages.enter(address)
+            with self._tried(self._answer, path, address, pages.number) as response:
+                following = pages.following(response)
+                for record in split_array(_decoded(response)):
+                    count += 1
+                    yield record
+            address = following and _prepared(following)
+        if pages.total not in (None, count):
+            raise _PassingError(
+                f"{count:,} records came, but {pages.total_is_from} says {pages.total:,}"
+            )
+
+    def _answer(self, path: str, address: str, page: int) -> requests.Response:
+        """Ask for a page of a path; its body is still to be read."""
+        whose = f"page {page}: " if page > 1 else ""
+        timeout = (self.connect_timeout, self.read_timeout)
+        try:
+            response = requests.get(address, timeout=timeout, stream=True)
+        except requests.RequestException as error:
+            raise _PassingError(whose + _told(error)) from None
+        if response.ok:
+            return response
+        response.close()
+        status = response.status_code
+        if status in ASK_AGAIN or status >= SERVER_ERROR:
+            wait = _seconds(response.headers.get("Retry-After", ""))
+            raise _PassingError(f"{whose}it answered {status}", wait)
+        if page > 1:
+            raise StoreApiError(self._failed(path, _RefusedError(status), f": page {page}"))
+        raise _RefusedError(status)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Exponential with full jitter, or what the server asked for if that is longer."""
@@ -161,11 +207,16 @@ class StoreApi(dg.ConfigurableResource[Any]):
         parts = urlsplit(self.base_url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{path}"
 
-    def _failed(self, path: str, error: Exception, times: str = "") -> str:
-        return (
-            f"GET {self._address(path)} failed{times}: {error}. Nothing was written. "
-            "Check STOREPIPE_API_URL and that the store answers there, then run again."
-        )
+    def _failed(
+        self, path: str, error: Exception, times: str = "", remedy: str = CHECK_ADDRESS
+    ) -> str:
+        where = self._address(path)
+        return f"GET {where} failed{times}: {error}. Nothing was written. {remedy}"
+
+
+def _prepared(address: str, parameters: Mapping[str, str] | None = None) -> str:
+    """The whole address, in the one spelling in which it is asked for."""
+    return str(requests.Request("GET", address, params=parameters).prepare().url)
 
 
 def without_password(text: str) -> str:

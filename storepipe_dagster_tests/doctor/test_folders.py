@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from storepipe_dagster.doctor import TroubleError, dagster_home, deployment, lake_folder, sqlite
+from storepipe_dagster.instance import CONFIGURATION, use_dagster_home
 from storepipe_dagster.settings import Settings
 
 CHECKS = pytest.mark.parametrize("check", [lake_folder.check, dagster_home.check, sqlite.check])
@@ -15,7 +16,8 @@ CHECKS = pytest.mark.parametrize("check", [lake_folder.check, dagster_home.check
 
 @pytest.fixture(autouse=True)
 def no_dagster_home(monkeypatch):
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", "to be put back")
+    monkeypatch.delenv("DAGSTER_HOME")
 
 
 @pytest.fixture
@@ -117,6 +119,33 @@ def test_a_folder_in_place_of_the_database(home):
 
 
 # --- Dagster's home -------------------------------------------------------------------------
+
+
+def test_our_home_with_its_configuration_is_well(home):
+    use_dagster_home(home / "dagster")
+
+    assert dagster_home.check(settings_of(home)).endswith(" GiB free")
+
+
+def test_an_empty_configuration_of_our_home_is_told(home):
+    file = home / "dagster" / "dagster.yaml"
+    file.parent.mkdir(parents=True)
+    file.touch()
+
+    assert dagster_home.check(settings_of(home)).endswith(
+        f"; {file} is empty: the next run writes it"
+    )
+
+
+def test_a_configuration_of_our_home_that_was_cut(home):
+    file = home / "dagster" / "dagster.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(CONFIGURATION.split("run_retries:")[0])
+
+    assert trouble(dagster_home.check, home).startswith(
+        f"{file} lacks run_retries, run_monitoring, nux, telemetry: a write of it may have been "
+        "cut off. Remove it, and the next command writes it anew"
+    )
 
 
 def test_a_named_home_with_its_configuration_is_well(home, tmp_path, monkeypatch):

@@ -114,9 +114,14 @@ def test_a_proxy_on_the_way_is_told_without_its_password(server, monkeypatch):
             "login page or proxy",
         ),
         (
-            Step(b'{"products": []}', headers={"Content-Type": "application/json"}),
+            Step(b'{"error": "no"}', headers={"Content-Type": "application/json"}),
             "answers with application/json that is no JSON array",
             "Check STOREPIPE_API_URL",
+        ),
+        (
+            Step(b'{"products": [], "total": 0}'),
+            "it is not an array but an object with products, total",
+            "Set STOREPIPE_API_URL to an address that answers JSON arrays",
         ),
         (Step(b"null"), "that is no JSON array", "Check STOREPIPE_API_URL"),
         (Step(b""), "that is no JSON array", "Check STOREPIPE_API_URL"),

@@ -3,6 +3,9 @@
 import subprocess
 from dataclasses import replace
 
+import pytest
+
+from storepipe_dagster_tests.end_to_end.commands import Home
 from storepipe_dagster_tests.servers.install import program
 
 
@@ -99,3 +102,13 @@ def test_another_shop_does_not_mix_with_the_demo_s(demo):
     done = home.command("demo", "--carts", "10", "--days", "2", "--seed", "9")
     assert done.returncode == 1
     assert "holds the demo of another shop" in done.stderr
+
+
+@pytest.mark.parametrize("left", ["", '{"carts": 12', '{"carts": 12}', "[]"])
+def test_a_home_whose_demo_json_is_damaged_is_one_error(tmp_path, left):
+    (tmp_path / "demo.json").write_text(left)
+    done = Home(tmp_path).command("demo", "--carts", "10", "--days", "2")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: {tmp_path}/demo.json is damaged: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "demo.json").read_text() == left

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,9 +11,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Step:
-    """How one request is answered; ``status`` 0 closes the connection without a word."""
+    """How one request is answered; ``status`` 0 closes the connection without a word.
 
-    body: bytes = b"[]"
+    A body may be made from the query of the request.
+    """
+
+    body: bytes | Callable[[dict[str, str]], bytes] = b"[]"
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
@@ -54,17 +57,19 @@ class _Handler(BaseHTTPRequestHandler):
         steps = self.server.steps[parts.path]
         step = steps[min(self.server.seen[parts.path], len(steps) - 1)]
         self.server.seen[parts.path] += 1
-        self.server.queries.append(dict(parse_qsl(parts.query)))
+        query = dict(parse_qsl(parts.query))
+        self.server.queries.append(query)
         self.server.headers.append(dict(self.headers))
         _pause(step.wait)
         if step.status == 0:
             self.close_connection = True
             return
+        body = step.body if isinstance(step.body, bytes) else step.body(query)
         self.send_response(step.status)
-        for name, value in {"Content-Length": str(len(step.body)), **step.headers}.items():
+        for name, value in {"Content-Length": str(len(body)), **step.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        sent = step.body[: step.cut_after]
+        sent = body[: step.cut_after]
         self.wfile.write(sent[:1])
         self.wfile.flush()
         _pause(step.wait_in_body)

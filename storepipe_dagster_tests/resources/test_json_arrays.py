@@ -6,7 +6,11 @@ import tracemalloc
 import pytest
 
 from storepipe_dagster.resources import json_arrays
-from storepipe_dagster.resources.json_arrays import NotAnArrayError, split_array
+from storepipe_dagster.resources.json_arrays import (
+    NotAnArrayError,
+    WrappedArrayError,
+    split_array,
+)
 
 DOCUMENT = (
     ' \t\r\n[ {"a": [1, {"b": "],[}{\\" \\\\"}], "c": null} ,\n'
@@ -140,3 +144,53 @@ def test_memory_stays_flat_over_fifty_megabytes():
     tracemalloc.stop()
     assert count == chunks * 64 + 1
     assert peak < 10 * len(chunk)
+
+
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ('{"products": [{"id": 1}], "total": 100}', "products, total"),
+        ('{"total": 1, "links": {"self": ["x"]}, "data": []}', "total, links, data"),
+        ('{"data": [1, 2, {"a": "]}"}], "more": tru', "data, more"),
+        ('{"data": [1, {"a": ', "data"),
+        (json.dumps({"of": [], **dict.fromkeys("abcdefghijkl")}), "of, a, b, c, d, e, f, g, h, i"),
+        (json.dumps({"x" * 100: []}), "x" * 64),
+    ],
+)  # fmt: skip
+def test_an_object_that_wraps_an_array_is_an_error_that_names_its_members(text, members):
+    for size in (1, 7, 1000):
+        chunks = [text[start : start + size] for start in range(0, len(text), size)]
+        with pytest.raises(WrappedArrayError) as caught:
+            elements(*chunks)
+        assert str(caught.value) == f"it is not an array but an object with {members}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "it is not an array"),
+        ("{1: []}", "it is not an array"),
+        ('{"message": "later"}', "it is not an array but an object with message"),
+        ('{"error": {"codes": [1]}}', "it is not an array but an object with error"),
+    ],
+)
+def test_an_object_without_an_array_is_just_not_an_array(text, message):
+    with pytest.raises(NotAnArrayError) as caught:
+        elements(text)
+    assert type(caught.value) is NotAnArrayError
+    assert str(caught.value) == message
+
+
+def test_an_array_in_an_object_is_read_past_in_little_memory():
+    def chunks():
+        yield '{"products": ['
+        for _ in range(3000):
+            yield f'"{"x" * 10_000}", '
+        yield '1], "total": 3001}'
+
+    tracemalloc.start()
+    with pytest.raises(WrappedArrayError, match="products, total"):
+        list(split_array(chunks()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20

@@ -6,11 +6,15 @@ import logging
 import socket
 from datetime import date, datetime, timedelta, timezone
 from email.utils import format_datetime
+from functools import partial
+from itertools import compress
 
 import pytest
 
+from storepipe_dagster.layers.raw.transforms import carts_by_day
 from storepipe_dagster.resources import store_api
 from storepipe_dagster.resources.store_api import StoreApi, StoreApiError, without_password
+from storepipe_dagster.times import utc_time
 from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
 
 BODY = b'[{"id": 1, "title": "Hat"}, {"id": 2}]'
@@ -83,10 +87,10 @@ def test_a_base_address_with_a_path_is_kept(server):
 # --- carts and their dates ------------------------------------------------------------------
 
 
-def test_a_range_of_days_is_one_call_whose_end_is_exclusive(server):
+def test_a_range_of_days_is_one_call_with_a_day_more_on_each_side_whose_end_is_exclusive(server):
     server.steps["/carts"] = [GOOD]
     assert api_at(server.url).carts(FIRST, LAST, list) == RECORDS
-    assert server.queries == [{"startdate": "2020-01-01", "enddate": "2020-02-01"}]
+    assert server.queries == [{"startdate": "2019-12-31", "enddate": "2020-02-02"}]
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 422])
@@ -120,6 +124,28 @@ def test_a_refusal_of_a_call_without_dates_is_an_error_at_once(server):
     server.steps["/products"] = [Step(status=404)]
     assert "it answered 404" in failure_of(api_at(server.url).products)
     assert server.seen == {"/products": 1}
+
+
+@pytest.mark.parametrize("offset", [-12, -5, 0, 5.5, 14])
+def test_a_store_that_filters_days_of_its_own_time_zone_loses_no_cart_of_ours(server, offset):
+    carts = [
+        {"id": 24 * day + hour, "date": f"2020-01-0{day}T{hour:02}:30:00.000Z", "products": []}
+        for day in range(1, 6)
+        for hour in range(24)
+    ]
+
+    def of_its_days(query):
+        here = timezone(timedelta(hours=offset))
+        days = [str(utc_time(cart["date"]).astimezone(here).date()) for cart in carts]
+        asked = [query["startdate"] <= day < query["enddate"] for day in days]
+        return json.dumps([*compress(carts, asked)]).encode()
+
+    server.steps["/carts"] = [Step(of_its_days)]
+    for number in (2, 3, 4):
+        day = date(2020, 1, number)
+        capture = api_at(server.url).carts(day, day, partial(carts_by_day, days=[str(day)]))
+        kept = [json.loads(text)["id"] for text in capture.accepted.texts(str(day))]
+        assert kept == [24 * number + hour for hour in range(24)]
 
 
 # --- failures that pass ---------------------------------------------------------------------

@@ -208,6 +208,16 @@ def test_an_undatable_cart_shows_no_value_in_its_reason():
     assert list(capture.reasons) == ["date: Value error, should be an ISO 8601 time"]
 
 
+def test_bad_carts_of_the_days_around_those_asked_for_count_neither_as_rejected_nor_as_received():
+    around = ["2020-01-01T23:59:59Z", "2020-01-03T00:00:00Z"]
+    bad = [cart(date, cart_id="x") for date in around * 5]
+    capture = carts_by_day([*bad, cart("2020-01-02T00:00:00Z")], ["2020-01-02"])
+    assert rejected(capture) == {}
+    assert capture.rejected_share == 0
+    (rejection,) = rejected(carts_by_day(['{"id": 1}', *bad], ["2020-01-02"])).values()
+    assert len(rejection) == 1
+
+
 def test_unknown_fields_of_carts_on_other_days_are_not_reported():
     texts = [cart("2020-03-04", old=1), cart("2020-03-02", products=[{"gift": True}])]
     assert carts_by_day(texts, DAYS).unknown_fields == {"products.gift"}

@@ -5,11 +5,11 @@ per version.
 """
 
 import contextlib
-import uuid
 from importlib.metadata import version
-from pathlib import Path
 
 import platformdirs
+
+from storepipe_dagster.atomic_files import write_atomically
 
 SOURCE = "window.vegaEmbed = vegaEmbed;"
 
@@ -23,16 +23,5 @@ def runtime() -> str:
 
     bundle: str = vl_convert.javascript_bundle(SOURCE)
     with contextlib.suppress(OSError):
-        _write(kept, bundle)
+        write_atomically(kept, bundle)
     return bundle
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file that takes its name only once it is whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
