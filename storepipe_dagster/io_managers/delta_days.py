@@ -17,9 +17,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.open_files import limit
 
 BYTES_AT_ONCE = 48 * 2**20  # as Parquet: some five million cart lines, which take 2 GiB
 MOST_TASKS = 32
+# Sail keeps a file open for each day that it writes, and those that it reads for the day.
+FILES_OF_A_DAY, OTHER_FILES = 4, 128
 OF_COLUMNS = ("null_count.", "min.", "max.")
 DAY_IN_PATH = re.compile(r"=(\d{4}-\d\d-\d\d)/[^/]+$")
 
@@ -103,10 +106,16 @@ def sizes_upstream(lake: Lake, upstream: Iterable[dg.AssetKey]) -> Mapping[str, 
 
 
 def parts_of(days: Sequence[str], sizes: Mapping[str, int]) -> list[Sequence[str]]:
-    """Days that are computed together: as many as read ``BYTES_AT_ONCE`` of what is upstream."""
+    """Days that are computed together.
+
+    As many as read ``BYTES_AT_ONCE`` of what is upstream, and have files that may be open at once.
+    """
+    files = limit()
+    most = len(days) if files is None else max(1, (files - OTHER_FILES) // FILES_OF_A_DAY)
     parts, start, size = [], 0, 0
     for number, day in enumerate(days):
-        if number > start and size + sizes.get(day, 0) > BYTES_AT_ONCE:
+        is_full = size + sizes.get(day, 0) > BYTES_AT_ONCE or number - start >= most
+        if number > start and is_full:
             parts.append(days[start:number])
             start, size = number, 0
         size += sizes.get(day, 0)

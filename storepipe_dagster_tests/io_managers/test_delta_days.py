@@ -39,6 +39,9 @@ from storepipe_dagster_tests.io_managers.test_delta import (
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 
+THREE = [DAY_1, DAY_2, DAY_3]
+
+
 def single_days(days, _sizes):
     return [[day] for day in days]
 
@@ -82,6 +85,16 @@ def test_a_part_has_as_many_days_as_read_so_much(lake, monkeypatch, sizes, parts
 
     assert found == sizes
     assert delta_days.parts_of([DAY_1, DAY_2, DAY_3], found) == parts
+
+
+@pytest.mark.parametrize(
+    ("files", "parts"),
+    [(128 + 4 * 2, [[DAY_1, DAY_2], [DAY_3]]), (64, [[DAY_1], [DAY_2], [DAY_3]]), (None, [THREE])],
+)
+def test_a_part_has_as_many_days_as_files_may_be_open(monkeypatch, files, parts):
+    monkeypatch.setattr(delta_days, "limit", lambda: files)
+
+    assert delta_days.parts_of(THREE, {}) == parts
 
 
 def write_file(lake, path, content):
