@@ -12,7 +12,8 @@ import deltalake
 
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.history.versions import Version, newest_at, read_versions
-from storepipe_dagster.io_managers.lake import Lake, persistent
+from storepipe_dagster.io_managers.delta_days import open_delta
+from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, persistent
 from storepipe_dagster.times import utc_time
 
 ZONES = ("trusted", "refined")
@@ -79,8 +80,9 @@ def folders(lake: Lake, *parts: str) -> list[str]:
 
 def open_table(lake: Lake, key: dg.AssetKey, version: int | None = None) -> deltalake.DeltaTable:
     """A Delta table at a version, or the newest; raises ``UnreadableTableError``."""
-    options = lake.storage_options
-    table = deltalake.DeltaTable(lake.path(key), version=version, storage_options=options)
+    table = open_delta(lake, lake.path(key), version)
+    if table is None:
+        raise MissingUpstreamError(key)
     if DELETION_VECTORS in (table.protocol().reader_features or ()):
         raise UnreadableTableError(
             f"{table.table_uri} uses deletion vectors, which DuckDB would not see here. "

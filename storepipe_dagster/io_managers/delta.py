@@ -83,7 +83,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         schema = _checked(context.asset_key, rows.schema, contract)
         table = open_delta(self.lake, path)
         if table is None:
-            _expect_no_other_days(context, days)
+            expect_not_lost(self.lake, context.step_context.instance, context.asset_key, days)
         else:
             _expect_partitioning(context.asset_key, table, column)
         if table is not None and (differing := _differing(table, schema)):
@@ -221,18 +221,22 @@ def _differing(table: deltalake.DeltaTable, schema: T.StructType) -> list[str]:
     return sorted(n for n in found | declared if found.get(n) != declared.get(n))
 
 
-def _expect_no_other_days(context: dg.OutputContext, days: Sequence[str]) -> None:
-    """Refuse to begin a lost table anew with some of its days: none would miss the others."""
-    key = context.asset_key
-    had = context.step_context.instance.get_materialized_partitions(key) if days else set()
-    if lost := sorted(had - set(days)):
-        name = key.to_user_string()
-        first, last = min(lost[0], days[0]), max(lost[-1], days[-1])
+def expect_not_lost(
+    lake: Lake, instance: dg.DagsterInstance, key: dg.AssetKey, days: Sequence[str]
+) -> None:
+    """Refuse to begin a lost table anew with some of its days: none would miss the others.
+
+    A step that runs elsewhere has no history of its own: it is to be asked where Dagster runs.
+    """
+    if not days or open_delta(lake, lake.path(key)) is not None:
+        return
+    if lost := sorted(instance.get_materialized_partitions(key) - set(days)):
+        name, first, last = key.to_user_string(), min(lost[0], days[0]), max(lost[-1], days[-1])
         raise LostTableError(
             f"{name} is not in the lake any more, and had {len(lost)} other days ({lost[0]} to "
-            f"{lost[-1]}). Bring its folder back from a backup, or materialise all of its days "
-            f"in one run: storepipe run --from {first} --to {last} --select 'key:\"{name}\"+'. "
-            "If they are not wanted any more, wipe its materializations in Dagster first."
+            f"{lost[-1]}). Bring its folder back from a backup, or materialize all of its days in "
+            f"one run: storepipe run --from {first} --to {last} --select 'key:\"{name}\"+'. If "
+            "they are not wanted any more, wipe its materializations in Dagster first."
         )
 
 

@@ -4,6 +4,7 @@ What has been materialized has a file in the log, a day without rows one without
 written is in ``delta_writes``.
 """
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,9 +14,11 @@ from typing import Any
 import dagster as dg
 import deltalake
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.open_files import limit
 
@@ -25,6 +28,10 @@ MOST_TASKS = 32
 FILES_OF_A_DAY, OTHER_FILES = 4, 128
 OF_COLUMNS = ("null_count.", "min.", "max.")
 DAY_IN_PATH = re.compile(r"=(\d{4}-\d\d-\d\d)/[^/]+$")
+
+
+class DamagedTableError(UserError):
+    """The log of a Delta table cannot be read; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,32 @@ def condition(column: str, days: Sequence[str]) -> str:
     return f"{column} >= '{min(days)}' AND {column} <= '{max(days)}'"
 
 
-def open_delta(lake: Lake, path: str) -> deltalake.DeltaTable | None:
-    """The newest version of the Delta table at a path, or nothing where there is none."""
+def open_delta(lake: Lake, path: str, version: int | None = None) -> deltalake.DeltaTable | None:
+    """The Delta table at a path, at a version or the newest; nothing where there is none.
+
+    Raises ``DamagedTableError`` where its newest commit is cut.
+    """
     options = lake.storage_options
     if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
         return None
-    return deltalake.DeltaTable(path, storage_options=options)
+    try:
+        return deltalake.DeltaTable(path, version=version, storage_options=options)
+    except DeltaError:
+        _expect_whole_commit(lake, path)
+        raise
+
+
+def _expect_whole_commit(lake: Lake, path: str) -> None:
+    newest = max(file for file in lake.all_in(f"{path}/_delta_log") if file.endswith(".json"))
+    try:
+        for line in lake.files.cat_file(newest).splitlines():
+            json.loads(line)
+    except ValueError:
+        raise DamagedTableError(
+            f"{newest}, the newest commit of the table, is cut or damaged. Bring it back from a "
+            "backup; or remove it, so that the version before is the current one, and make what "
+            "it wrote again: storepipe status tells which days."
+        ) from None
 
 
 def files_by_day(table: deltalake.DeltaTable, column: str) -> dict[str, list[dict[str, Any]]]:

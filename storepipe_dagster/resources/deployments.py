@@ -37,7 +37,7 @@ def resources(settings: Settings) -> Mapping[str, Any]:
         "lake": storage,
         "lake_sql": LakeSql(lake=storage),
         "pyspark": pyspark,
-        "step_launcher": step_launcher(settings),
+        "step_launcher": step_launcher(settings, storage),
         "capture_files": CaptureFilesIOManager(lake=storage, pyspark=pyspark),
         "parquet": ParquetIOManager(lake=storage, pyspark=pyspark),
         "delta": DeltaIOManager(lake=storage, pyspark=pyspark, in_parts=in_parts),
@@ -94,7 +94,7 @@ def spark(settings: Settings, storage: Lake) -> LazyPySparkResource:
     return RemoteSpark(remote=_secret("STOREPIPE_SPARK_REMOTE", remote))
 
 
-def step_launcher(settings: Settings) -> Any:
+def step_launcher(settings: Settings, storage: Lake) -> Any:
     """What runs Spark steps elsewhere; nothing where they run in this process."""
     if settings.dagster_deployment != "databricks" or settings.on_cluster:
         return NOTHING
@@ -102,6 +102,7 @@ def step_launcher(settings: Settings) -> Any:
     from storepipe_dagster.resources.databricks import step_launcher as launcher  # noqa: PLC0415
 
     return launcher.DatabricksStepLauncher(
+        lake=storage,
         host=str(settings.databricks_host),
         token=_optional_secret("DATABRICKS_TOKEN", settings.databricks_token),
         client_id=settings.databricks_client_id,

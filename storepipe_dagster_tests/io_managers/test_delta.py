@@ -29,6 +29,7 @@ from storepipe_dagster.io_managers.delta import (
     LostTableError,
     SchemaMismatchError,
 )
+from storepipe_dagster.io_managers.delta_days import DamagedTableError
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster.small_charts import chart_of
@@ -614,6 +615,25 @@ def test_a_table_that_is_partitioned_otherwise_is_neither_read_nor_written(resou
         read_sales(resources, DAY_1)
     with pytest.raises(SchemaMismatchError, match=named):
         materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+
+
+def test_a_newest_commit_that_is_cut_is_named_and_can_be_removed(resources, lake, table):
+    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
+    materialize([sales_of((DAY_2, 2))], resources, DAY_2)
+    newest = f"{lake.root}/trusted/sales/_delta_log/{1:020}.json"
+    lake.files.pipe_file(newest, lake.files.cat_file(newest)[:-80])
+
+    for run in (
+        lambda: read_sales(resources),
+        lambda: materialize([sales_of((DAY_3, 3))], resources, DAY_3),
+    ):
+        with pytest.raises(DamagedTableError, match=f"^{newest}, the newest commit of the table"):
+            run()
+
+    lake.files.rm_file(newest)
+    assert read_sales(resources) == [(DAY_1, 1)]
+    materialize([sales_of((DAY_2, 2))], resources, DAY_2)
+    assert carts_in(table()) == [1, 2]
 
 
 def test_an_asset_without_days_reads_also_rows_before_the_first_day(resources, table):

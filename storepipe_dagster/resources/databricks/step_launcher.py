@@ -12,6 +12,8 @@ from dagster._core.execution.context.system import StepExecutionContext
 from dagster_shared.utils.warnings import SupersessionWarning
 from databricks.sdk.errors.base import DatabricksError
 
+from storepipe_dagster.io_managers.delta import expect_not_lost
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources.databricks.endings import (
     DatabricksAwayError,
     LoginError,
@@ -47,6 +49,7 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
     ``secret_scope``: ``AZURE_CLIENT_ID`` from ``azure-client-id``.
     """
 
+    lake: dg.ResourceDependency[Lake]
     host: str
     token: str | None = None
     client_id: str | None = None
@@ -69,6 +72,7 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
         Raises ``WorkspaceError``, ``DatabricksRunError``, and ``RetryRequested`` from one of these.
         """
         attempt = step_context.previous_attempt_count
+        self._expect_nothing_lost(step_context)
         try:
             with raise_execution_interrupts():
                 launch = self._launch(step_context, attempt)
@@ -82,6 +86,15 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
                 f"Databricks at {self.host} cannot be reached: {error}. Check DATABRICKS_HOST."
             )
             raise self._again(attempt) from away
+
+    def _expect_nothing_lost(self, step_context: StepExecutionContext) -> None:
+        """Look here, where the history is, whether a table has lost its folder."""
+        if step_context.assets_def is None or step_context.assets_def.partitions_def is None:
+            return
+        partitions, span = step_context.assets_def.partitions_def, step_context.partition_key_range
+        days = partitions.get_partition_keys_in_range(span)
+        for key in step_context.get_output_asset_keys():
+            expect_not_lost(self.lake, step_context.instance, key, days)
 
     def _launch(self, step_context: StepExecutionContext, attempt: int) -> "Launch":
         from storepipe_dagster.resources.databricks.launch import Launch  # noqa: PLC0415  # slow

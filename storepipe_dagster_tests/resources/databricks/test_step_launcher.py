@@ -16,6 +16,9 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._utils.interrupts import capture_interrupts
 from databricks.sdk.errors import InternalError, NotFound, PermissionDenied
 
+from storepipe_dagster.io_managers.delta import LostTableError
+from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.partitions import DAYS
 from storepipe_dagster.resources.databricks import clients, launch
 from storepipe_dagster.resources.databricks import step_launcher as module
 from storepipe_dagster.resources.databricks.endings import (
@@ -36,6 +39,7 @@ DISCOVERY = "/oidc/.well-known/oauth-authorization-server"
 
 def launcher(**settings):
     given = {
+        "lake": Lake(root="/nowhere"),
         "host": "https://adb.example",
         "token": "dapi-token",
         "staging": "dbfs:/staging",
@@ -55,7 +59,7 @@ def launcher(**settings):
 def step(attempt=0):
     """As much of a step's context as the launcher itself uses."""
     key = SimpleNamespace(key="trusted__sales")
-    return SimpleNamespace(previous_attempt_count=attempt, run_id="f00d", step=key)
+    return SimpleNamespace(previous_attempt_count=attempt, run_id="f00d", step=key, assets_def=None)
 
 
 def run(step_launcher, attempt=0):
@@ -202,3 +206,20 @@ def test_a_login_that_takes_long_can_be_interrupted():
         interrupt.start()
         with pytest.raises(DagsterExecutionInterruptedError):
             run(launcher(host=f"http://127.0.0.1:{free_port()}", **PRINCIPAL))
+
+
+def test_a_table_that_lost_its_folder_is_noticed_before_a_launch(launches, tmp_path):
+    sales = dg.AssetKey(["trusted", "sales"])
+    days = dg.PartitionKeyRange("2020-01-02", "2020-01-03")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization(sales, partition="2020-01-01"))
+        context = SimpleNamespace(
+            **vars(step()) | {"assets_def": SimpleNamespace(partitions_def=DAYS)},
+            partition_key_range=days,
+            instance=instance,
+            get_output_asset_keys=lambda: {sales},
+        )
+        with pytest.raises(LostTableError, match="--from 2020-01-01 --to 2020-01-03"):
+            list(launcher(lake=Lake(root=str(tmp_path))).launch_step(context))
+
+    assert launches == []
