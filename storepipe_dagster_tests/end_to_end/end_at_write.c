@@ -1,11 +1,11 @@
 /* Ends its process at the N-th write to a folder, whichever library writes.
 
-   Preloaded (LD_PRELOAD) into a process, it counts what changes files whose path begins
-   with END_BELOW: a file that
-   is created or emptied, a write, a change of length, an fsync, a rename, a link, a removal, a new
-   folder. Each is a line of END_LOG: its number, what it is, the path. At number END_AT, if that is
-   set, half of the bytes are written, nothing else is done, and the process ends with SIGKILL: no
-   handler runs, and no buffer is emptied. Processes that it starts are left alone.
+   Preloaded (LD_PRELOAD) into a process, it counts what changes files whose path begins with
+   END_BELOW: a file that is created or emptied, a write, a change of length, an fsync, a rename, a
+   link, a removal, a new folder. Each is a line of END_LOG: its number, what it is, the path. At
+   number END_AT, if that is set, half of the bytes are written, nothing else is done, and the
+   process ends with SIGKILL: no handler runs, and no buffer is emptied. Processes that it starts are
+   left alone. What the C library writes for itself (fwrite) is not seen; nothing here uses it.
 
    What Dagster prints of its steps ("compute_logs") does not count: nothing is read from there. */
 
