@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope
 UV_VERSION := 0.13.9
 LOCK := uv pip compile pyproject.toml --extra dev --extra production --universal \
 	--python-version 3.10 --no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
@@ -12,10 +13,10 @@ CLUSTER_LOCK := uv pip compile --group pyproject.toml:cluster --constraint requi
 	--no-header --no-annotate --quiet -o storepipe_dagster/resources/databricks/cluster.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo servers test coverage dev bench lint format lock clean
+.PHONY: help install demo servers test test-slow test-all coverage dev bench lint format lock clean
 
 help:  ## Tell what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: .venv/.installed  ## Only the environment, in .venv; needs Python 3.10+ with pip
 
@@ -37,11 +38,17 @@ demo: install  ## All set-up, then the whole graph on a synthetic shop
 servers: install  ## What the tests need beside Python: MariaDB, MySQL, PostgreSQL, Azurite, Chromium
 	$(BIN)/python -m storepipe_dagster_tests.servers.install
 
-test: install servers  ## All set-up, then all tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadscope
+test: install servers  ## All set-up, then all tests but the slow ones
+	$(PYTEST) -m "not slow"
 
-coverage: install servers  ## The same, and the lines that no test reaches; takes half as long again
-	$(BIN)/python -m pytest --cov --numprocesses 3 --dist loadscope
+test-slow: install servers  ## All set-up, then the exhaustive tests: every write may be the last
+	$(PYTEST) -m slow
+
+test-all: install servers  ## All set-up, then all tests
+	$(PYTEST)
+
+coverage: install servers  ## As test, and the lines that no test reaches; takes half as long again
+	$(PYTEST) -m "not slow" --cov
 
 dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
 	$(BIN)/storepipe dev

@@ -22,7 +22,7 @@ import click
 from storepipe_dagster import history_commands
 from storepipe_dagster.atomic_files import write_atomically
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.open_files import raise_limit, with_remedy
+from storepipe_dagster.open_files import limit, raise_limit, with_remedy
 from storepipe_dagster.printing import format_option, on_screen, print_query
 from storepipe_dagster.status_command import status
 
@@ -151,7 +151,7 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], form: str) -> 
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
         if as_of is not None:
             hint += f"\nAs of {as_of} there are the Delta tables of then; raw_relational has none."
-        raise click.ClickException(with_remedy(f"{error}{hint}")) from None
+        raise click.ClickException(with_remedy(f"{error}{hint}", limit())) from None
 
 
 @storepipe.command()
@@ -213,7 +213,7 @@ def main() -> None:
     try:
         storepipe(prog_name="storepipe")
     except (UserError, OSError) as error:
-        message = with_remedy(str(error)) if isinstance(error, OSError) else str(error)
+        message = with_remedy(str(error), limit()) if isinstance(error, OSError) else str(error)
         click.echo(f"Error: {message}", err=True)
         sys.exit(1)
 

@@ -42,13 +42,17 @@ def is_check(error: SerializableErrorInfo | None) -> bool:
     return found is not None and found.cls_name == CHECK_FAILED
 
 
-def cause(error: SerializableErrorInfo | None) -> str | None:
-    """What a step stumbled over, in words; nothing for a check, which tells for itself."""
+def cause(error: SerializableErrorInfo | None, open_files: int | None = None) -> str | None:
+    """What a step stumbled over, in words; nothing for a check, which tells for itself.
+
+    ``open_files`` is how many files its process may have open, where that is known.
+    """
     found = cause_of(error)
     if found is None or is_check(error):
         return None
     message = found.message.strip()
-    return with_remedy(message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message)
+    told = message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message
+    return with_remedy(told, open_files)
 
 
 def passes(error: SerializableErrorInfo | None) -> bool:

@@ -43,15 +43,17 @@ def raise_limit() -> None:
         return
 
 
-def with_remedy(message: str) -> str:
-    """The message of an error, after what to do where it is that too many files were open."""
+def with_remedy(message: str, limit: int | None = None) -> str:
+    """The message of an error, after what to do where it is that too many files were open.
+
+    ``limit`` is that of the process that failed, where it is known.
+    """
     if not any(sign in message for sign in SIGNS):
         return message
-    now = limit()
-    more = max(ENOUGH, 4 * (now or 0))
+    had = f"; the process may have {limit}" if limit else ""
+    more = max(ENOUGH, 4 * (limit or 0))
     return (
-        f"Too many files were open at once; this process may have {now or 'any number'}. Allow "
-        f"more with `ulimit -n {more}` (where that is refused, as root, with LimitNOFILE={more} in "
-        f"the service or --ulimit nofile={more} for the container), or run fewer days at a time.\n"
-        f"{message}"
+        f"Too many files were open at once{had}. Allow more with `ulimit -n {more}` (where that is "
+        f"refused, as root, with LimitNOFILE={more} in the service or --ulimit nofile={more} for "
+        f"the container), or run fewer days at a time.\n{message}"
     )

@@ -23,7 +23,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-from storepipe_dagster import failures
+from storepipe_dagster import failures, open_files
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.lake import Lake
@@ -119,7 +119,7 @@ class Progress:
         self._done += 1
         step = (event.step_key or "").replace("__", "/")
         self.tell(f"[{self._done:>2}/{self.steps}] {step} FAILED")
-        message = failures.cause(event.step_failure_data.error)
+        message = failures.cause(event.step_failure_data.error, open_files.limit())
         if message is not None:
             self.problems.append(f"{step}: {message}")
 

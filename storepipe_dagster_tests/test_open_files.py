@@ -121,11 +121,10 @@ def test_a_command_raises_it():
         'IO Error: Cannot open file "/x.parquet": Too many open files',
     ],
 )
-def test_the_remedy_comes_first_and_names_the_limit(monkeypatch, text):
-    monkeypatch.setattr(open_files, "limit", lambda: 256)
-    remedy, told = with_remedy(text).split("\n")
+def test_the_remedy_comes_first_and_names_the_limit(text):
+    remedy, told = with_remedy(text, 256).split("\n")
     assert remedy.startswith(
-        "Too many files were open at once; this process may have 256. Allow more with "
+        "Too many files were open at once; the process may have 256. Allow more with "
         "`ulimit -n 4096` (where that is refused, as root, with LimitNOFILE=4096 in the service "
     )
     assert told == text
@@ -135,15 +134,18 @@ def test_another_error_is_left_as_it_is():
     assert with_remedy("No such file: os error 2") == "No such file: os error 2"
 
 
-def test_more_than_there_is_is_advised(monkeypatch):
-    monkeypatch.setattr(open_files, "limit", lambda: 65_536)
-    assert "`ulimit -n 262144`" in with_remedy("Too many open files")
+def test_more_than_there_is_is_advised():
+    assert "`ulimit -n 262144`" in with_remedy("Too many open files", 65_536)
 
 
-def test_a_step_that_fails_so_is_told_with_the_remedy():
-    told = failures.cause(logged(OSError(24, "Too many open files", "/lake/data.parquet")))
-    assert told.startswith("Too many files were open at once; ")
-    assert told.endswith("[Errno 24] Too many open files: '/lake/data.parquet'")
+def test_a_step_that_failed_so_is_told_with_the_remedy():
+    error = logged(OSError(24, "Too many open files", "/lake/data.parquet"))
+    of_this_process, of_another = failures.cause(error, 256), failures.cause(error)
+    assert of_this_process.startswith("Too many files were open at once; the process may have 256.")
+    assert of_another.startswith(
+        "Too many files were open at once. Allow more with `ulimit -n 4096`"
+    )
+    assert of_another.endswith("[Errno 24] Too many open files: '/lake/data.parquet'")
 
 
 PINNED = """

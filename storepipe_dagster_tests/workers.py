@@ -25,6 +25,7 @@ TOGETHER = {
 }
 CLASSIC_SPARK = "classic_spark"
 ALONE = (
+    "end_to_end/test_every_write",
     "end_to_end/test_killed_run",
     "end_to_end/test_service_faults",
     "end_to_end/test_faulty_store",

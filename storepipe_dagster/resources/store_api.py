@@ -71,9 +71,10 @@ class StoreApi(dg.ConfigurableResource[Any]):
     """A client of the Fake Store API at ``base_url``; times in seconds.
 
     Every method gives what ``take`` makes of the records, each one line of JSON text just as the
-    API wrote it. ``take`` works while they arrive; where an answer breaks off, what it made is
-    dropped, and it is called with the next answer. Raises ``StoreApiError`` once the tries are
-    used up.
+    API wrote it, of one page after the other where the API answers so. ``take`` works while they
+    arrive; where an answer breaks off, what it made is dropped, and it is called with the next
+    answer. Raises ``StoreApiError`` once the tries are used up, and at once where the answer is a
+    part of the list and does not name the rest.
     """
 
     base_url: str

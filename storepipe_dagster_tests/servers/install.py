@@ -22,6 +22,8 @@ DEBIAN = {
     "setpriv": "util-linux",
     "chromium": "chromium",
     "postgres": "postgresql",
+    "cc": "gcc",
+    "gencat": "libc6-dev",  # which depends on the package of this program, and brings C's headers
 }
 AZURITE_FOLDER = FOLDER / f"azurite-{AZURITE}"
 OURS = {
