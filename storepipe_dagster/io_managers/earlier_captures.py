@@ -49,7 +49,7 @@ def earlier_captures(
         if not newest:
             return EarlierCaptures()
         times = {path: _time_of(path) for path in newest.values()}
-        _expect_no_later(key, times, now)
+        _expect_no_later(times, now)
         facts = read_facts(lake, key, newest.values())
     counts = {path: known.records for path, known in facts.items()}
     unknown = [path for path in newest.values() if path not in facts]
@@ -62,7 +62,7 @@ def _time_of(path: str) -> datetime:
     return stamped_time(PurePosixPath(path).name.removesuffix(ACCEPTED))
 
 
-def _expect_no_later(key: dg.AssetKey, times: Mapping[str, datetime], now: datetime) -> None:
+def _expect_no_later(times: Mapping[str, datetime], now: datetime) -> None:
     """Allow for the small steps of a clock that is kept right."""
     ahead = {path: time for path, time in times.items() if time - now > MOST_AHEAD}
     if not ahead:
@@ -70,7 +70,7 @@ def _expect_no_later(key: dg.AssetKey, times: Mapping[str, datetime], now: datet
     path = max(ahead, key=lambda path: ahead[path])
     others = f" (and {len(ahead) - 1} more)" if len(ahead) > 1 else ""
     raise CaptureAheadError(
-        f"{key.to_user_string()}: the newest capture {path}{others} is of {ahead[path]:%F %T} UTC, "
+        f"The newest capture {path}{others} is of {ahead[path]:%F %T} UTC, "
         f"but the clock says {now:%F %T} UTC: it went back, or was ahead then. A capture with the "
         "time of now would be passed over for that one, so nothing was captured. Set the clock "
         "right; or if the time in the file's name is wrong, rename the file to its true time."

@@ -20,7 +20,7 @@ from storepipe_dagster_tests.io_managers.test_capture_files import (
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 CARTS = dg.AssetKey(["raw", "carts"])
-BACK = "raw/carts: the newest capture"
+BACK = "The newest capture"
 
 
 @pytest.fixture
