@@ -124,4 +124,5 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
 def _prepare(connection: Any, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout={SECONDS_TO_WAIT * 1000}")
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    # What was committed stays, whatever happens to the power: the lake goes on from it.
+    connection.execute("PRAGMA synchronous=FULL")

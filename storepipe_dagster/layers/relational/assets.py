@@ -63,9 +63,11 @@ def relational_users(database: Database, lake: Lake) -> pa.RecordBatchReader:
     tags=tags_of("relational", "sales", schemas.CARTS),
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CARTS)},
 )
-def relational_carts(context: dg.AssetExecutionContext, database: Database) -> pa.RecordBatchReader:
+def relational_carts(
+    context: dg.AssetExecutionContext, database: Database, lake: Lake
+) -> pa.RecordBatchReader:
     """The carts of each day, one file per day."""
-    return _read_days(context, database, "carts", schemas.CARTS, CART_KEY)
+    return _read_days(context, database, lake, "carts", schemas.CARTS, CART_KEY)
 
 
 @dg.asset(
@@ -82,20 +84,21 @@ def relational_carts(context: dg.AssetExecutionContext, database: Database) -> p
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CART_ITEMS)},
 )
 def relational_cart_items(
-    context: dg.AssetExecutionContext, database: Database
+    context: dg.AssetExecutionContext, database: Database, lake: Lake
 ) -> pa.RecordBatchReader:
     """The lines of the carts of each day, one file per day."""
     key = [*CART_KEY, "line_number"]
-    return _read_days(context, database, "cart_items", schemas.CART_ITEMS, key)
+    return _read_days(context, database, lake, "cart_items", schemas.CART_ITEMS, key)
 
 
 def _read_days(
     context: dg.AssetExecutionContext,
     database: Database,
+    lake: Lake,
     table: str,
     schema: pa.Schema,
     key: Sequence[str],
 ) -> pa.RecordBatchReader:
-    """The rows of the days of the step, all of which were loaded."""
-    expect_loaded_days(database, table, context.partition_keys)
+    """The rows of the days of the step, of all of which the newest capture was loaded."""
+    expect_loaded_days(database, lake, table, context.partition_keys)
     return database.read(table, schema, key, ("cart_date", context.partition_keys))

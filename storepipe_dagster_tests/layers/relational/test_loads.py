@@ -10,7 +10,11 @@ from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError
 from storepipe_dagster.io_managers.parquet import ParquetIOManager
 from storepipe_dagster.layers.mysql import schemas as mysql
 from storepipe_dagster.layers.relational import assets
-from storepipe_dagster.layers.relational.loads import LostRowsError, NeverLoadedError
+from storepipe_dagster.layers.relational.loads import (
+    LostRowsError,
+    NeverLoadedError,
+    OldLoadError,
+)
 from storepipe_dagster.resources.database import DatabaseError
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster.resources.sqlite import SqliteDatabase
@@ -104,6 +108,38 @@ def test_loaded_days_are_extracted_those_without_rows_too(database, extract, lak
     load_day(database, DAY_2, carts=0)
     extract(CARTS, DAY_1, DAY_2)
     assert [rows_of(lake, CARTS, day) for day in (DAY_1, DAY_2)] == [2, 0]
+
+
+def capture(lake, folder, name):
+    with lake.write(f"{lake.root}/raw/{folder}/{name}") as file:
+        file.write(b"[]")
+
+
+def test_a_day_whose_newest_capture_was_not_loaded_is_not_extracted(database, extract, lake):
+    for day in (DAY_1, DAY_2):
+        load_day(database, day, carts=2)
+    capture(lake, f"carts/cart_date={DAY_1}", CAPTURE)
+    extract(CARTS, DAY_1, DAY_2)
+    capture(lake, f"carts/cart_date={DAY_2}", "99990101T000000.000000Z.json")
+
+    with pytest.raises(OldLoadError) as caught:
+        extract(CARTS, DAY_1, DAY_2)
+    assert str(caught.value) == (
+        f"mysql/carts does not have the newest capture of {DAY_2}: it was captured and not "
+        "loaded, or the database came back from a backup. The extract was not replaced. Load it: "
+        f"storepipe run --from {DAY_2} --to {DAY_2} --select 'key:\"mysql/carts\"+'"
+    )
+    extract(CARTS, DAY_1)
+
+
+def test_products_whose_newest_capture_was_not_loaded_are_not_extracted(database, extract, lake):
+    database.upsert(mysql.PRODUCTS, [product(1)], capture=CAPTURE)
+    capture(lake, "products", "99990101T000000.000000Z.refused.json")
+    extract(PRODUCTS)
+    capture(lake, "products", "99990101T000000.000000Z.json")
+
+    with pytest.raises(OldLoadError, match="mysql/products does not have the newest"):
+        extract(PRODUCTS)
 
 
 def test_days_that_were_never_loaded_are_an_error_that_names_them(database, extract, lake):
