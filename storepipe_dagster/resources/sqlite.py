@@ -84,7 +84,10 @@ class SqliteDatabase(Database):
     def _reading(self, table: str, query: sa.Select[Any]) -> Iterator[sa.CursorResult[Any]]:
         if not Path(self.path).exists():
             raise NoTableError(table)  # to connect would make a file
-        with self.engine.connect().execution_options(stream_results=True) as connection:
+        with (
+            explained(_explain),
+            self.engine.connect().execution_options(stream_results=True) as connection,
+        ):
             try:
                 result = connection.execute(query)
             except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:

@@ -62,7 +62,8 @@ def test_lines_come_in_packets_that_a_server_takes(monkeypatch):
 def test_a_day_is_loaded_by_load_data(database, statements):
     assert replace(database) == 3
     assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
-        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE cart_items CHARACTER SET utf8mb4 "
+        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE cart_items CHARACTER SET utf8mb4 ",
+        "INSERT INTO storepipe_loads ",
     ]
 
 
@@ -75,7 +76,8 @@ def test_a_day_is_inserted_where_the_server_does_not_let_us_load(
     finally:
         database_server.execute("SET GLOBAL local_infile = ON")
     assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
-        "INSERT INTO cart_items "
+        "INSERT INTO cart_items ",
+        "INSERT INTO storepipe_loads ",
     ]
     assert read_items(database) == [(DAY, 1, 1, 2), (DAY, 2, 1, 2), (DAY, 3, 1, 2)]
 

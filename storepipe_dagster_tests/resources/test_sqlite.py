@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from storepipe_dagster.layers.mysql.schemas import PRODUCTS
 from storepipe_dagster.layers.relational import schemas
 from storepipe_dagster.resources import sqlite
-from storepipe_dagster.resources.database import NoTableError
+from storepipe_dagster.resources.database import DatabaseError, NoTableError
 from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster_tests.resources.cart_lines import CAPTURE, DAY, NEXT_DAY, replace
 
@@ -37,6 +37,13 @@ def test_reading_makes_no_file(tmp_path):
     with pytest.raises(NoTableError, match=r"^products cannot be read .* it is not there"):
         database.read("products", schemas.PRODUCTS, ["product_id"]).read_all()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_told_and_not_taken_for_one_without_loads(tmp_path):
+    path = tmp_path / "store.db"
+    path.write_text("no database" * 100)
+    with pytest.raises(DatabaseError, match=r"^The database refuses: file is not a database\."):
+        SqliteDatabase(path=str(path)).loaded_days()
 
 
 def test_a_backup_takes_the_ledger_back_with_the_rows(tmp_path):
