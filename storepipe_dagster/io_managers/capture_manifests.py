@@ -98,8 +98,7 @@ def verified(
     Raises ``DamagedCaptureError`` for a file that is not there, not as its manifest has it, or
     without a manifest no JSON array of objects.
     """
-    with lake.explained():
-        facts = read_facts(lake, key, paths)
+    facts = read_facts(lake, key, paths)
     for path, content in _contents(lake, paths, at_a_time):
         if content is None:
             raise _damaged(key, path, "it was removed while it was needed")

@@ -111,30 +111,33 @@ def kept(
 def lost(capture: Capture, earlier: Mapping[str | None, int], max_lost_share: float) -> list[str]:
     """Where a capture has too few records; rejected ones count, as the store still gives them.
 
-    Each day is compared for itself; all days together, as each may lose too little to be noticed;
+    Each day is compared by itself; all days together, as each may lose too little to be noticed;
     and those that are empty now together, as each may have had too few to be noticed.
     """
+    # Carts without a day count as rejected on the first one, whatever day they were of.
+    undated = {min(capture.rejected.counts, key=str): capture.undated} if capture.undated else {}
+    days = sorted(earlier, key=str)
     now = {
-        day: capture.accepted.counts[day] + capture.rejected.counts[day]
-        for day in sorted(earlier, key=str)
+        day: capture.accepted.counts[day] + capture.rejected.counts[day] - undated.get(day, 0)
+        for day in days
     }
 
-    def shrinks(days: Sequence[str | None]) -> bool:
-        before = sum(earlier[day] for day in days)
-        gone = before - sum(now[day] for day in days)
+    def shrinks(group: Sequence[str | None]) -> bool:
+        before = sum(earlier[day] for day in group)
+        gone = before - sum(now[day] for day in group)
         return gone >= LEAST_LOST and gone > max_lost_share * before
 
-    emptied = [day for day in now if earlier[day] and not now[day]]
-    days = {day for day in now if shrinks([day])} | {day for day in emptied if shrinks(emptied)}
-    told = [
+    emptied = [day for day in days if earlier[day] and not now[day]]
+    named = [day for day in days if shrinks([day]) or (day in emptied and shrinks(emptied))]
+    problems = [
         f"{day or 'The list'} has {now[day]:,} records where {earlier[day]:,} were captured before"
-        for day in sorted(days, key=str)
+        for day in named[:MOST_DAYS]
     ]
-    if len(told) > MOST_DAYS:
-        told[MOST_DAYS:] = [f"and so {len(told) - MOST_DAYS} more days"]
-    if len(now) > 1 and shrinks(list(now)):
+    if len(named) > MOST_DAYS:
+        problems.append(f"and likewise {len(named) - MOST_DAYS} more days")
+    if len(days) > 1 and shrinks(days):
         before, after = sum(earlier.values()), sum(now.values())
-        told.append(
-            f"all {len(now)} days have {after:,} records where {before:,} were captured before"
+        problems.append(
+            f"all {len(days)} days have {after:,} records where {before:,} were captured before"
         )
-    return told
+    return problems

@@ -144,7 +144,7 @@ def rejected_sales(
 
 def _unreadable(file: Column) -> Column:
     remedy = (
-        " is no JSON array of objects to this Spark. Bring it back from a backup; or mend what is "
+        " is no JSON array of objects to this Spark. Bring it back from a backup; or fix what is "
         "no plain JSON in it, such as a number of hundreds of digits, and remove its manifest."
     )
     return F.raise_error(F.concat(F.lit("The capture "), file, F.lit(remedy)))

@@ -152,6 +152,28 @@ def test_records_that_break_their_contract_are_not_gone(store):
     assert store.capture(raw_users, [*users(10), *bad], max_rejected_share=1) == {}
 
 
+def test_carts_without_a_day_do_not_stand_in_for_those_of_the_first(store):
+    store.capture(raw_carts, carts(d1=10))
+    undated = [{"id": "x"}] * 10
+
+    failed = store.capture(raw_carts, [*carts(d1=2), *undated], max_rejected_share=1)
+
+    assert failed[SHRUNK].startswith(f"{DAY_1} has 2 records where 10 were captured before. ")
+
+
+def test_many_days_are_not_all_named(store):
+    store.capture(raw_carts, carts(**{f"d{day}": 6 for day in range(1, 9)}), DAY_1, "2020-01-08")
+
+    failed = store.capture(raw_carts, [], DAY_1, "2020-01-08")
+
+    assert failed[SHRUNK].startswith(
+        "; ".join(
+            f"2020-01-0{day} has 0 records where 6 were captured before" for day in range(1, 6)
+        )
+        + "; and likewise 3 more days; all 8 days have 0 records where 48 were captured before. "
+    )
+
+
 def test_one_day_that_is_emptied_among_others_is_named(store):
     store.capture(raw_carts, carts(d1=40, d2=5, d3=40), DAY_1, DAY_3)
 
