@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import sqlalchemy as sa
 import tenacity
@@ -41,6 +42,12 @@ class SqliteDatabase(Database):
         engine = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
         sa.event.listen(engine, "connect", _prepare)
         return engine
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the file, and with it SQLite's log beside it: a copy of the file alone is whole."""
+        del context
+        if "engine" in self.__dict__:
+            self.engine.dispose()
 
     def _in_transaction(
         self, tables: Sequence[sa.Table], _lock: str, work: Callable[[sa.Connection], Result]

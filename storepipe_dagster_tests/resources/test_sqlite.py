@@ -1,5 +1,6 @@
 """Tests of `storepipe_dagster.resources.sqlite` alone; what all databases do: `test_database`."""
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
@@ -56,4 +57,22 @@ def test_a_backup_takes_the_ledger_back_with_the_rows(tmp_path):
     assert database.loaded_days() == {"cart_items": {DAY, NEXT_DAY}}
     database.engine.dispose()
     path.write_bytes(backup.read_bytes())
+    assert SqliteDatabase(path=str(path)).loaded_days() == {"cart_items": {DAY}}
+
+
+def test_after_a_run_the_file_alone_is_the_whole_database(tmp_path):
+    path = tmp_path / "store.db"
+
+    @dg.op
+    def load(database: SqliteDatabase) -> None:
+        replace(database)
+
+    @dg.job(resource_defs={"database": SqliteDatabase(path=str(path))})
+    def run():
+        load()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run.execute_in_process(instance=instance).success
+
+    assert [file.name for file in tmp_path.iterdir()] == ["store.db"]
     assert SqliteDatabase(path=str(path)).loaded_days() == {"cart_items": {DAY}}
