@@ -126,21 +126,28 @@ CHECKS = """
     trusted/sales: every_day_is_there
     trusted/sales: every_line_is_sold_once
     trusted/sales: few_lines_are_rejected
+    trusted/sales: not_nearly_all_lines_are_rejected
     trusted/sales: revenue_is_price_times_quantity_and_never_negative
 
     refined/customer_cohorts: every_key_stands_once
+    refined/customer_cohorts: no_day_is_missing
     refined/customer_segments: every_key_stands_once
+    refined/customer_segments: no_day_is_missing
     refined/customer_segments: the_totals_equal_trusted_sales
     refined/product_affinity: every_key_stands_once
+    refined/product_affinity: no_day_is_missing
     refined/sales_by_category: every_key_stands_once
+    refined/sales_by_category: no_day_is_missing
     refined/sales_by_category: the_totals_equal_trusted_sales
     refined/sales_by_city: every_key_stands_once
+    refined/sales_by_city: no_day_is_missing
     refined/sales_by_city: the_totals_equal_trusted_sales
     refined/sales_by_day: every_day_equals_trusted_sales
     refined/sales_by_day: every_day_is_there
     refined/sales_by_day: no_day_is_far_below_the_week_before
     refined/sales_by_day: the_due_day_is_there
     refined/sales_by_product: every_key_stands_once
+    refined/sales_by_product: no_day_is_missing
     refined/sales_by_product: the_totals_equal_trusted_sales
 """
 
@@ -151,9 +158,15 @@ WARNINGS = """
     raw/carts: every_day_is_there
     raw/relational/cart_items: every_day_is_there
     raw/relational/carts: every_day_is_there
+    refined/customer_cohorts: no_day_is_missing
+    refined/customer_segments: no_day_is_missing
+    refined/product_affinity: no_day_is_missing
+    refined/sales_by_category: no_day_is_missing
+    refined/sales_by_city: no_day_is_missing
     refined/sales_by_day: every_day_is_there
     refined/sales_by_day: no_day_is_far_below_the_week_before
     refined/sales_by_day: the_due_day_is_there
+    refined/sales_by_product: no_day_is_missing
     trusted/rejected_sales: every_day_is_there
     trusted/sales: every_day_is_there
     trusted/sales: few_lines_are_rejected

@@ -3,14 +3,19 @@
 from datetime import date, datetime, time, timezone
 
 import dagster as dg
+import deltalake
+import pyarrow as pa
 import pytest
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
 
 from storepipe_dagster import standing_checks as module
 from storepipe_dagster.definitions import defs
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.jobs import CALENDAR, JOBS
+from storepipe_dagster.layers.mysql import schemas
 from storepipe_dagster.resources.database import DatabaseBusyError
+from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster.sensors import standing_list
 from storepipe_dagster.standing_checks import NAME, WITH_DAYS, standing_checks
 
@@ -19,21 +24,55 @@ SALES_BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
 CHECK = dg.AssetCheckKey(SALES_BY_DAY, NAME)
 MARCH_10 = datetime(2020, 3, 10, 12, tzinfo=timezone.utc)
 GRAPH = defs.resolve_asset_graph()
+FILES = {
+    "capture_files": "20200310T010000.000000Z.json",
+    "pages": "index.html",
+    "parquet": "data.parquet",
+}
 
 
 class Watch:
-    """An instance in which days are made or fail, and the ticks of the sensor."""
+    """An instance in which days are made or fail, what exists, and the ticks of the sensor."""
 
-    def __init__(self, instance):
+    def __init__(self, instance, home):
         self.instance = instance
+        self.lake = Lake(root=str(home / "lake"))
+        self.database = SqliteDatabase(path=str(home / "store.db"))
         self.now, self.cursor = MARCH_10, None
 
     def made(self, *days, keys=WITH_DAYS):
-        for key in keys:
-            for day in days:
+        for day in days:
+            for key in keys:
                 self.instance.report_runless_asset_event(
                     dg.AssetMaterialization(key, partition=day)
                 )
+                self._make(key, day)
+            rows = {schemas.CARTS: [], schemas.CART_ITEMS: []}
+            self.database.replace_day(
+                day, "cart_date", rows, capture="20200310T010000.000000Z.json"
+            )
+
+    def made_without_days(self):
+        for key in GRAPH.materializable_asset_keys - {*WITH_DAYS}:
+            self.instance.report_runless_asset_event(dg.AssetMaterialization(key))
+            self._make(key)
+        for table in (schemas.PRODUCTS, schemas.USERS):
+            self.database.upsert(table, [], capture="20200310T010000.000000Z.json")
+
+    def _make(self, key, day=None):
+        manager = GRAPH.get(key).assets_def.get_io_manager_key_for_asset_key(key)
+        if manager == "delta":
+            dates = pa.array([day or "2020-03-08"], pa.string()).cast(pa.date32())
+            deltalake.write_deltalake(
+                self.lake.path(key),
+                pa.table({"sale_date": dates, "revenue": [1]}),
+                partition_by=["sale_date"] if day else None,
+                mode="append",
+            )
+        elif manager in FILES:
+            path = self.lake.day_path(key, "cart_date", day, FILES[manager])
+            with self.lake.write(path) as file:
+                file.write(b"[]")
 
     def failed(self, day):
         """A run of refined/sales_by_day that does not get to its end."""
@@ -51,7 +90,10 @@ class Watch:
     def tick(self):
         """What the sensor reports, by asset."""
         with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, definitions=defs
+            instance=self.instance,
+            cursor=self.cursor,
+            definitions=defs,
+            resources={"lake": self.lake, "database": self.database},
         ) as context:
             found = standing_list(DEADLINE, lambda: self.now).evaluate_tick(context)
         self.cursor = found.cursor or self.cursor
@@ -61,11 +103,11 @@ class Watch:
 
 
 @pytest.fixture
-def watch():
+def watch(tmp_path):
     with dg.DagsterInstance.ephemeral() as instance:
-        for key in GRAPH.materializable_asset_keys - {*WITH_DAYS}:
-            instance.report_runless_asset_event(dg.AssetMaterialization(key))
-        yield Watch(instance)
+        watch = Watch(instance, tmp_path)
+        watch.made_without_days()
+        yield watch
 
 
 def test_every_asset_with_days_has_its_list():
@@ -145,6 +187,19 @@ def test_a_day_is_missing_only_once_it_is_due(watch):
     )
 
 
+def test_a_day_that_does_not_exist_any_more_is_missing(watch):
+    watch.made("2020-03-08", "2020-03-09")
+    watch.tick()
+    watch.lake.files.rm(watch.lake.path(SALES_BY_DAY), recursive=True)
+
+    (event,) = watch.tick().values()
+    assert event.asset_key == SALES_BY_DAY
+    assert event.description == (
+        "Days: 2 missing. 2020-03-08 to 2020-03-09 missing: "
+        "It was materialized, and does not exist any more."
+    )
+
+
 def by_hand(instance):
     """What the check of one asset finds in a run of its own."""
     loaded = ReconstructableRepository.for_module("storepipe_dagster.definitions", "defs")
@@ -170,7 +225,7 @@ def by_hand(instance):
 @pytest.fixture
 def kept_watch(tmp_path):
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        yield Watch(instance)
+        yield Watch(instance, tmp_path / "home")
 
 
 def test_the_check_can_be_run_by_hand_for_one_asset(kept_watch):
@@ -179,6 +234,7 @@ def test_the_check_can_be_run_by_hand_for_one_asset(kept_watch):
 
 def test_by_hand_the_last_day_judged_is_the_one_that_is_due(kept_watch, monkeypatch):
     kept_watch.made("2020-03-08")
+    monkeypatch.setattr(module, "existing", lambda *_: {})  # the home of the tests is another
 
     told = []
     for day in (8, 9):
