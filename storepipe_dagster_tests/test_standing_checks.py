@@ -57,7 +57,7 @@ class Watch:
             self.instance.report_runless_asset_event(dg.AssetMaterialization(key))
             self._make(key)
         for table in (schemas.PRODUCTS, schemas.USERS):
-            self.database.upsert(table, [], capture="20200310T010000.000000Z.json")
+            self.database.upsert(table, [], capture=FILES["capture_files"])
 
     def _make(self, key, day=None):
         manager = GRAPH.get(key).assets_def.get_io_manager_key_for_asset_key(key)
