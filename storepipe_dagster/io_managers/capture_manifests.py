@@ -101,7 +101,7 @@ def verified(
     facts = read_facts(lake, key, paths)
     for path, content in _contents(lake, paths, at_a_time):
         if content is None:
-            raise _damaged(key, path, "it was removed while it was needed")
+            raise damaged(key, path, "it was removed while it was needed")
         if path in facts:
             _expect_as_written(lake, key, path, content, facts[path])
         else:
@@ -112,11 +112,11 @@ def verified(
 def count_records(key: dg.AssetKey, path: str, content: bytes) -> int:
     """The records of a file that no manifest knows; raises ``DamagedCaptureError``."""
     if not content:
-        raise _damaged(key, path, "it is empty")
+        raise damaged(key, path, "it is empty")
     try:
         return len(_array_of_objects.validate_json(content))
     except ValidationError as error:
-        raise _damaged(key, path, f"it is no JSON array of objects: {_first(error)}") from None
+        raise damaged(key, path, f"it is no JSON array of objects: {_first(error)}") from None
 
 
 def _expect_as_written(
@@ -124,10 +124,10 @@ def _expect_as_written(
 ) -> None:
     if len(content) != facts.bytes:
         was = "is empty" if not content else f"has {len(content):,} bytes"
-        raise _damaged(key, path, f"it {was} where {facts.bytes:,} bytes were written")
+        raise damaged(key, path, f"it {was} where {facts.bytes:,} bytes were written")
     if hashlib.sha256(content).hexdigest() != facts.sha256:
         manifest = manifest_path(lake, key, re.findall(STAMP_PATTERN, path)[-1])
-        raise _damaged(
+        raise damaged(
             key,
             path,
             "its content is not what was written (SHA-256 differs)",
@@ -151,7 +151,8 @@ def _contents(
             yield path, None if isinstance(content, Exception) else content
 
 
-def _damaged(key: dg.AssetKey, path: str, problem: str, hint: str = "") -> DamagedCaptureError:
+def damaged(key: dg.AssetKey, path: str, problem: str, hint: str = "") -> DamagedCaptureError:
+    """The error that names a capture, what is wrong with it and what to do."""
     name, in_path = key.to_user_string(), DAY_IN_PATH.findall(path)
     yesterday = (datetime.now(timezone.utc) - timedelta(days=1)).date()
     day = in_path[-1] if in_path else yesterday

@@ -12,7 +12,12 @@ import dagster as dg
 
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.capture_files import ACCEPTED, FILES_AT_A_TIME, accepted_paths
-from storepipe_dagster.io_managers.capture_manifests import count_records, read_facts, verified
+from storepipe_dagster.io_managers.capture_manifests import (
+    count_records,
+    damaged,
+    read_facts,
+    verified,
+)
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.times import stamped_time
 
@@ -48,7 +53,7 @@ def earlier_captures(
         newest = {day: paths[0] for day, paths in accepted.items() if paths}
         if not newest:
             return EarlierCaptures()
-        times = {path: _time_of(path) for path in newest.values()}
+        times = {path: _time_of(key, path) for path in newest.values()}
         _expect_no_later(times, now)
         facts = read_facts(lake, key, newest.values())
     counts = {path: known.records for path, known in facts.items()}
@@ -58,8 +63,11 @@ def earlier_captures(
     return EarlierCaptures(max(times.values()), {day: counts[path] for day, path in newest.items()})
 
 
-def _time_of(path: str) -> datetime:
-    return stamped_time(PurePosixPath(path).name.removesuffix(ACCEPTED))
+def _time_of(key: dg.AssetKey, path: str) -> datetime:
+    try:
+        return stamped_time(PurePosixPath(path).name.removesuffix(ACCEPTED))
+    except ValueError:
+        raise damaged(key, path, "its name is not a time") from None
 
 
 def _expect_no_later(times: Mapping[str, datetime], now: datetime) -> None:
