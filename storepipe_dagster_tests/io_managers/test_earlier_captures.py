@@ -111,3 +111,12 @@ def test_a_clock_that_went_back_far_is_an_error_that_names_file_and_times(two_da
 
 def test_captures_of_other_days_do_not_matter(two_days, earlier):
     assert earlier(DAY_3, now=NOON - timedelta(days=1)).newest is None
+
+
+def test_a_capture_whose_name_is_no_time_is_named(lake, earlier):
+    path = f"{lake.root}/raw/carts/cart_date={DAY_1}/20209999T000000.000000Z.json"
+    with lake.write(path) as file:
+        file.write(b"[]")
+
+    with pytest.raises(DamagedCaptureError, match="20209999T.* is damaged: its name is not a time"):
+        earlier(DAY_1)
