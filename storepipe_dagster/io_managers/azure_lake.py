@@ -163,9 +163,9 @@ class AzureLake(Lake):
         """The blob's address, for who may read it; no signature is in it."""
         return f"{self.account.endpoint}/{path.removeprefix('az://')}"
 
-    def all_in(self, folder: str) -> list[str]:
-        """The files in a folder and below; none if it is not there."""
-        return [f"az://{path}" for path in super().all_in(folder)]
+    def sizes_in(self, folder: str) -> dict[str, int]:
+        """The files in a folder and below, with their sizes in bytes."""
+        return {f"az://{path}": size for path, size in super().sizes_in(folder).items()}
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -186,6 +186,11 @@ class AzureLake(Lake):
     def batch(self) -> Iterator[Any]:
         """Files that are seen one by one, each once it is whole."""
         yield self
+
+    def settle(self, path: str, wanted: str) -> str:
+        """Leave a file where it is: the account would copy it."""
+        del wanted
+        return path
 
     def sync(self, paths: Iterable[str]) -> None:
         """Nothing: Azure has written what it has confirmed."""

@@ -126,9 +126,9 @@ def sizes_upstream(lake: Lake, upstream: Iterable[dg.AssetKey]) -> Mapping[str, 
     """The bytes that are kept of each day of some assets."""
     sizes: Counter[str] = Counter()
     for key in upstream:
-        for path, file in lake.files.find(lake.path(key), detail=True).items():
+        for path, size in lake.sizes_in(lake.path(key)).items():
             if found := DAY_IN_PATH.search(path):
-                sizes[found[1]] += file["size"]
+                sizes[found[1]] += size
     return sizes
 
 

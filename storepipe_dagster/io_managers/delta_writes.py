@@ -2,8 +2,9 @@
 
 Sail (pysail 0.7) ignores dynamic partition overwrite, lets ``replaceWhere`` take rows outside of
 its condition, and holds in memory much of what it joins and groups: 50 M lines took 11 GiB. So
-Spark writes each chunk of days as a table of its own in a folder of the table, where the files
-stay, and one transaction of delta-rs replaces the days by them.
+Spark writes each chunk of days as a table of its own in a folder of the table. Its files move to
+their partitions where a rename costs nothing, else they stay there; then one transaction of
+delta-rs replaces the days by them.
 
 A table is created together with its first rows, and a day without rows is kept as a file without
 rows. So whatever was materialized has a file, and what has none never was.
@@ -32,7 +33,7 @@ from pyspark.sql import DataFrame
 from storepipe_dagster.io_managers.delta_days import files_of, open_delta
 from storepipe_dagster.io_managers.lake import Lake, persistent
 
-WITHOUT_ROWS = "no-rows.parquet"
+WITHOUT_ROWS = "no-rows"
 ONE_TRY = CommitProperties(max_commit_retries=0)  # a retry of delta-rs would not look again
 # The log is cleaned by maintenance alone, which knows how long versions are kept.
 NO_CLEANING = PostCommitHookProperties(cleanup_expired_logs=False)
@@ -72,15 +73,24 @@ def replace(target: Target, chunks: Iterable[Chunk], removed: Sequence[str] = ()
             files += _added_files(target, place)
             lake.files.rm(f"{place}/{LOG}", recursive=True)
             days += chunk
-        lake.sync([f"{target.path}/{file.path}" for file in files])
-        files += _files_without_rows(target, staged, days, files)
+        files += _files_without_rows(target, days, files)
+        lake.sync(f"{target.path}/{file.path}" for file in files)
+        _remove_empty(lake, staged)
     except BaseException:
         with contextlib.suppress(OSError):  # what is left is removed by a vacuum
             lake.files.rm(staged, recursive=True)
+            for file in files:
+                lake.files.rm_file(f"{target.path}/{file.path}")
         raise
     # From here on nothing is removed: a commit may have landed whose answer was lost.
     version = _commit(target, files, [*days, *removed])
     lake.sync(log_files(lake, target.path, version))
+
+
+def _remove_empty(lake: Lake, staged: str) -> None:
+    """Remove the folders of chunks whose files have all been moved to their partitions."""
+    if not lake.all_in(staged) and lake.files.exists(staged):
+        lake.files.rm(staged, recursive=True)
 
 
 def log_files(lake: Lake, path: str, version: int) -> Iterator[str]:
@@ -93,36 +103,38 @@ def log_files(lake: Lake, path: str, version: int) -> Iterator[str]:
 
 def _added_files(target: Target, place: str) -> list[AddAction]:
     """The files of a new table at ``place``, as the log of the target takes them."""
-    log = target.lake.files.cat_file(f"{place}/{LOG}/{0:020}.json").splitlines()
-    return [
-        AddAction(
-            path=f"{place.removeprefix(f'{target.path}/')}/{file['path']}",
-            size=file["size"],
-            partition_values=_partition(target, file["partitionValues"]),
-            modification_time=file["modificationTime"],
-            data_change=True,
-            stats=file.get("stats", "{}"),
+    lake, added = target.lake, []
+    for line in lake.files.cat_file(f"{place}/{LOG}/{0:020}.json").splitlines():
+        if not (file := json.loads(line).get("add")):
+            continue
+        path = lake.settle(f"{place}/{file['path']}", f"{target.path}/{file['path']}")
+        added.append(
+            AddAction(
+                path=path.removeprefix(f"{target.path}/"),
+                size=file["size"],
+                partition_values=_partition(target, file["partitionValues"]),
+                modification_time=file["modificationTime"],
+                data_change=True,
+                stats=file.get("stats", "{}"),
+            )
         )
-        for file in (entry["add"] for entry in map(json.loads, log) if "add" in entry)
-    ]
+    return added
 
 
 def _files_without_rows(
-    target: Target, staged: str, days: Sequence[str], files: Sequence[AddAction]
+    target: Target, days: Sequence[str], files: Sequence[AddAction]
 ) -> list[AddAction]:
     """A file for each day that has none, or for the table."""
-    if not target.partition_by:
-        without: dict[str, dict[str, str | None]] = (
-            {} if files else {f"{staged}/{WITHOUT_ROWS}": {}}
-        )
-    else:
+    name = f"{WITHOUT_ROWS}-{uuid.uuid4().hex}.parquet"
+    without: dict[str, dict[str, str | None]] = {}
+    if target.partition_by:
         column = target.partition_by[0]
         with_rows = {file.partition_values[column] for file in files}
-        without = {
-            f"{staged}/{column}={day}/{WITHOUT_ROWS}": {column: day}
-            for day in days
-            if day not in with_rows
-        }
+        for day in days:
+            if day not in with_rows:
+                without[f"{target.path}/{column}={day}/{name}"] = {column: day}
+    elif not files:
+        without[f"{target.path}/{name}"] = {}
     content = _content_without_rows(target)
     with target.lake.batch() as batch:
         for path in without:

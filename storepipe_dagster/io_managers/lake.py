@@ -116,14 +116,15 @@ class Lake(dg.ConfigurableResource[Any]):
 
     def paths_by_day(
         self, key: dg.AssetKey, column: str | None, days: Sequence[str | None]
-    ) -> dict[str | None, list[str]]:
-        """The files that stand in the folder of each day; one listing for all of them."""
+    ) -> dict[str | None, dict[str, int]]:
+        """The files in the folder of each day, with their sizes; one listing for all of them."""
         folders = {self.day_path(key, column, day): day for day in days}
-        found: dict[str | None, list[str]] = {day: [] for day in days}
-        for path in self.all_in(self.path(key) if len(folders) > 1 else next(iter(folders))):
+        found: dict[str | None, dict[str, int]] = {day: {} for day in days}
+        listed = self.sizes_in(self.path(key) if len(folders) > 1 else next(iter(folders)))
+        for path, size in listed.items():
             folder = path.rpartition("/")[0]
             if folder in folders:
-                found[folders[folder]].append(path)
+                found[folders[folder]][path] = size
         return found
 
     def days_with(self, key: dg.AssetKey, column: str | None, ending: str) -> set[str | None]:
@@ -138,8 +139,12 @@ class Lake(dg.ConfigurableResource[Any]):
 
     def all_in(self, folder: str) -> list[str]:
         """The files in a folder and below; none if it is not there."""
-        found: list[str] = self.files.find(folder)
-        return found
+        return [*self.sizes_in(folder)]
+
+    def sizes_in(self, folder: str) -> dict[str, int]:
+        """The files in a folder and below, with their sizes in bytes."""
+        found = self.files.find(folder, detail=True)
+        return {path: info["size"] for path, info in found.items()}
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -166,6 +171,12 @@ class Lake(dg.ConfigurableResource[Any]):
                 self.files.rm_file(unfinished)
             raise
         _sync(batch.folders)
+
+    def settle(self, path: str, wanted: str) -> str:
+        """Rename a file that nobody knows yet, if that is no copy; gives where it is then."""
+        self.files.makedirs(wanted.rpartition("/")[0], exist_ok=True)
+        self.files.mv(path, wanted)
+        return wanted
 
     def sync(self, paths: Iterable[str]) -> None:
         """Wait until files that others have written are on the disk, with their names.

@@ -1,6 +1,6 @@
 """Extracts as Parquet files, one per table or day, each replaced whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 import pyarrow as pa
@@ -10,6 +10,7 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 
 from storepipe_dagster.asset_metadata import ROW_COUNT, SIZE, lineage_in
+from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.delta_days import DailyRows
 from storepipe_dagster.io_managers.lake import (
     PARQUET_FILE,
@@ -18,6 +19,12 @@ from storepipe_dagster.io_managers.lake import (
     explained,
     partition_column,
 )
+
+MAGIC = b"PAR1"  # the last bytes of every Parquet file
+
+
+class DamagedExtractError(UserError):
+    """A file is not the whole one that was written; the message names it."""
 
 
 class RowsOutsideError(Exception):
@@ -81,6 +88,8 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         # Sail would take a file that is not there for an empty table without columns.
         if missing := [day for day, path in paths.items() if path not in there[day]]:
             raise MissingUpstreamError(context.asset_key, [day for day in missing if day])
+        sizes = {day: there[day][path] for day, path in paths.items()}
+        self._expect_whole(context.asset_key, paths, sizes)
 
         def read(wanted: Sequence[str | None]) -> DataFrame:
             table: DataFrame = self.pyspark.spark_session.read.parquet(
@@ -89,6 +98,24 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             return table
 
         return DailyRows(read) if context.dagster_type.typing_type is DailyRows else read(days)
+
+    def _expect_whole(
+        self, key: dg.AssetKey, paths: Mapping[str | None, str], sizes: Mapping[str | None, int]
+    ) -> None:
+        """Raise ``DamagedExtractError`` for a file without its end: engines do not name it."""
+        ends = self.lake.files.cat_ranges(
+            [*paths.values()],
+            [max(0, sizes[day] - len(MAGIC)) for day in paths],
+            [sizes[day] for day in paths],
+        )
+        for (day, path), end in zip(paths.items(), ends, strict=True):
+            if end != MAGIC:
+                name, span = key.to_user_string(), f"--from {day or 'DATE'} --to {day or 'DATE'}"
+                raise DamagedExtractError(
+                    f"The extract {path} is damaged: it has {sizes[day]:,} bytes and not the end "
+                    f"of a Parquet file. Make it again: storepipe run {span} "
+                    f"--select 'key:\"{name}\"+'"
+                )
 
 
 def _batches_by_day(

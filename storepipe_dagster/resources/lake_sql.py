@@ -14,12 +14,14 @@ from typing import Any
 import dagster as dg
 import deltalake
 import duckdb
+import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from storepipe_dagster.history.tables import (
     NoSuchVersionError,
+    UnreadableTableError,
     expect_version,
     folders,
     open_table,
@@ -53,9 +55,10 @@ class LakeSql(dg.ConfigurableResource[Any]):
         As of a time, it shows the Delta tables that were there then as they were, and no extracts,
         which have no history; ``versions`` names versions of single tables. Raises
         ``NoSuchVersionError`` for a version that is named and not there. A table that cannot be
-        read as of the time has no view, and only a query that needs it raises that error.
+        read as of the time, or whose file is damaged, has no view, and only a query that needs it
+        raises that error.
         """
-        lost: dict[str, NoSuchVersionError] = {}
+        lost: dict[str, NoSuchVersionError | UnreadableTableError] = {}
         with (
             self.lake.explained(),
             TemporaryDirectory(prefix="storepipe-sql-") as folder,
@@ -68,20 +71,24 @@ class LakeSql(dg.ConfigurableResource[Any]):
                 connection.execute(f"CREATE SCHEMA {schema}")
                 for table in folders(self.lake, *key.path):
                     named = dg.AssetKey([*key.path, table])
-                    if schema == "raw_relational":
-                        path = self.lake.path(named)
-                        rows = None if as_of else self._extracts(connection, path)
-                    else:
-                        at = (versions or {}).get(named, as_of)
-                        try:
+                    at = (versions or {}).get(named, as_of)
+                    try:
+                        if schema != "raw_relational":
                             rows = self._delta(connection, named, at)
-                        except NoSuchVersionError as error:
-                            if isinstance(at, int):
-                                raise
-                            lost[table] = error
-                            continue
-                    if rows:
-                        connection.execute(f'CREATE VIEW {schema}."{table}" AS {rows}')
+                        else:
+                            rows = None if as_of else self._extracts(connection, named)
+                        if rows:
+                            connection.execute(f'CREATE VIEW {schema}."{table}" AS {rows}')
+                    except NoSuchVersionError as error:
+                        if isinstance(at, int):
+                            raise
+                        lost[table] = error
+                    except (duckdb.Error, pa.ArrowInvalid) as error:
+                        lost[table] = UnreadableTableError(
+                            f"{schema}.{table} cannot be read: {str(error).splitlines()[0]}. "
+                            "Make it again: storepipe run --from DATE --to DATE "
+                            f"--select 'key:\"{named.to_user_string()}\"+'"
+                        )
             try:
                 yield connection
             except duckdb.CatalogException as error:
@@ -90,8 +97,9 @@ class LakeSql(dg.ConfigurableResource[Any]):
                     raise lost[found[1].lower()] from error
                 raise
 
-    def _extracts(self, connection: duckdb.DuckDBPyConnection, path: str) -> str | None:
+    def _extracts(self, connection: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> str | None:
         """The query that a view on a table's extracts stands for; none if there are none."""
+        path = self.lake.path(key)
         files = [file for file in self.lake.all_in(path) if file.endswith(f"/{PARQUET_FILE}")]
         if not files:
             return None

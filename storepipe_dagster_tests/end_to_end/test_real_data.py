@@ -106,7 +106,9 @@ def test_a_single_asset_on_a_single_day_touches_nothing_else(home):
     home.run("2020-01-02", "2020-01-02", "--select", 'key:"trusted/sales"')
     changed = {path for path, time in home.files().items() if before.get(path) != time}
     data = {path for path in changed if not path.startswith("trusted/sales/_delta_log/")}
-    assert {path.rsplit("/", 1)[0] for path in data} == {"trusted/sales/sale_date=2020-01-02"}
+    assert {(tuple(path.split("/")[:2]), path.split("/")[-2]) for path in data} == {
+        (("trusted", "sales"), "sale_date=2020-01-02")
+    }
     assert set(before) <= set(home.files())
 
 

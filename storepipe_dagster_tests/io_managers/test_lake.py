@@ -84,17 +84,17 @@ def test_a_lake_is_empty_until_something_is_captured(lake):
 
 def test_files_are_found_by_day_also_where_there_are_none(lake):
     for file in ("cart_date=1/a", "cart_date=2/b", "cart_date=2/c", "cart_date=2/below/d", "e"):
-        write(lake, f"raw/relational/carts/{file}", b"")
+        write(lake, f"raw/relational/carts/{file}", file[-1:].encode() * 3)
     folder = f"{lake.root}/raw/relational/carts"
 
     assert lake.paths_by_day(CARTS, "cart_date", ["2", "3"]) == {
-        "2": [f"{folder}/cart_date=2/b", f"{folder}/cart_date=2/c"],
-        "3": [],
+        "2": {f"{folder}/cart_date=2/b": 3, f"{folder}/cart_date=2/c": 3},
+        "3": {},
     }
-    assert lake.paths_by_day(CARTS, "cart_date", ["1"]) == {"1": [f"{folder}/cart_date=1/a"]}
-    assert lake.paths_by_day(CARTS, "cart_date", ["3"]) == {"3": []}
-    assert lake.paths_by_day(CARTS, None, [None]) == {None: [f"{folder}/e"]}
-    assert lake.paths_by_day(dg.AssetKey(["raw", "users"]), None, [None]) == {None: []}
+    assert lake.paths_by_day(CARTS, "cart_date", ["1"]) == {"1": {f"{folder}/cart_date=1/a": 3}}
+    assert lake.paths_by_day(CARTS, "cart_date", ["3"]) == {"3": {}}
+    assert lake.paths_by_day(CARTS, None, [None]) == {None: {f"{folder}/e": 3}}
+    assert lake.paths_by_day(dg.AssetKey(["raw", "users"]), None, [None]) == {None: {}}
 
 
 def write_and_stop(connection, make_lake):

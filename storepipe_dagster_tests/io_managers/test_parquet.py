@@ -12,7 +12,11 @@ from pyspark.sql import DataFrame
 
 from storepipe_dagster.io_managers.delta_days import DailyRows
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
-from storepipe_dagster.io_managers.parquet import ParquetIOManager, RowsOutsideError
+from storepipe_dagster.io_managers.parquet import (
+    DamagedExtractError,
+    ParquetIOManager,
+    RowsOutsideError,
+)
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
 from storepipe_dagster_tests.io_managers.small_graph import (
@@ -334,6 +338,23 @@ def test_a_killed_write_is_invisible_and_repaired_by_the_next(resources, make_la
 
     assert [row[1] for row in read(resources, "products", products_of([]))] == [2]
     assert ask("SELECT cart_id FROM raw_relational.products") == [(2,)]
+
+
+@pytest.mark.parametrize("length", [0, 3, 40])
+def test_a_file_without_its_end_is_named(resources, lake, length):
+    days = batch((DAY_1, 1)), batch((DAY_2, 2))
+    materialize([carts_of(*days)], resources, DAY_1, DAY_2)
+    path = f"{lake.root}/raw/relational/carts/cart_date={DAY_2}/data.parquet"
+    lake.files.pipe_file(path, lake.files.cat_file(path)[:length])
+
+    with pytest.raises(DamagedExtractError) as caught:
+        read_ids(resources, DAY_1, DAY_2)
+    assert str(caught.value) == (
+        f"The extract {path} is damaged: it has {length} bytes and not the end of a Parquet file. "
+        f"Make it again: storepipe run --from {DAY_2} --to {DAY_2} "
+        "--select 'key:\"raw/relational/carts\"+'"
+    )
+    assert read_ids(resources, DAY_1) == [1]
 
 
 @only_in_a_folder

@@ -98,6 +98,18 @@ def test_a_folder_that_is_no_table_is_passed_over(lake):
     ) == [(0,)]
 
 
+def test_only_a_query_that_needs_a_damaged_table_fails_and_names_it(lake):
+    write_sales(lake, date(2024, 1, 1))
+    with lake.write(f"{lake.root}/raw/relational/users/data.parquet") as file:
+        file.write(b"PAR1")
+
+    assert len(ask(lake, "SELECT * FROM trusted.sales")) == 1
+    with pytest.raises(UnreadableTableError) as caught:
+        ask(lake, "SELECT * FROM raw_relational.users")
+    assert str(caught.value).startswith("raw_relational.users cannot be read: ")
+    assert "--select 'key:\"raw/relational/users\"+'" in str(caught.value)
+
+
 def test_rows_of_a_delta_table_have_their_types(lake):
     write_sales(lake, date(2020, 1, 1))
     with connect(lake) as connection:
