@@ -84,6 +84,12 @@ def open_lake(settings: Settings) -> Lake:
     return opened
 
 
+def open_database(settings: Settings) -> Database:
+    """The database for use outside of a run."""
+    opened: Database = database(settings).process_config_and_initialize()
+    return opened
+
+
 def spark(settings: Settings, storage: Lake) -> LazyPySparkResource:
     """Spark in this process, at STOREPIPE_SPARK_REMOTE, or of the cluster that this runs on."""
     if settings.on_cluster:

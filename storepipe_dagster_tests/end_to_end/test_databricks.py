@@ -257,7 +257,7 @@ STAGED = {"code.zip", "config.pkl", "databricks_step_main.py", "step_run_ref.pkl
 
 
 def no_parquet(_: bytes) -> bytes:
-    return b"this is no Parquet file"
+    return b"this ends as a Parquet file does, and is none: PAR1"
 
 
 def without_quantities(parquet: bytes) -> bytes:
