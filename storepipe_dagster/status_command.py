@@ -55,9 +55,12 @@ def status(first: datetime | None, last: datetime | None, selection: str | None,
     from storepipe_dagster.standing.troubles import State
 
     keys, start = set(selected_assets(selection)), str(settings().storepipe_start_date)
-    with open_instance(settings().dagster_home) as instance:
+    with (
+        open_instance(settings().dagster_home) as instance,
+        open_database(settings()) as database,
+    ):
         close_abandoned_runs(instance)
-        stands = standing(instance, open_lake(settings()), open_database(settings()))
+        stands = standing(instance, open_lake(settings()), database)
         begin = first.date() if first else date.fromisoformat(stands.first_day or start)
         end = last.date() if last else date.fromisoformat(DAYS.get_last_partition_key() or start)
         days = day_range(begin, end)

@@ -1,7 +1,8 @@
 """What each deployment is made of; the only place that branches on DAGSTER_DEPLOYMENT."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -84,10 +85,11 @@ def open_lake(settings: Settings) -> Lake:
     return opened
 
 
-def open_database(settings: Settings) -> Database:
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
     """The database for use outside of a run."""
-    opened: Database = database(settings).process_config_and_initialize()
-    return opened
+    with database(settings).process_config_and_initialize_cm() as opened:
+        yield opened
 
 
 def spark(settings: Settings, storage: Lake) -> LazyPySparkResource:
