@@ -36,8 +36,9 @@ def variables(azurite):
 def big_day(tmp_path_factory):
     """The folder of a store with one day that takes a while to load and to extract."""
     folder = tmp_path_factory.mktemp("big_day")
-    products = [{"id": 1, "title": "Lamp", "price": 10, "category": "home"}]
-    users = [{"id": 1, "address": {"city": "rome"}}]
+    lamp, user = {"title": "Lamp", "price": 10, "category": "home"}, {"address": {"city": "rome"}}
+    products = [{"id": number, **lamp} for number in range(1, 21)]  # as many as the small shop
+    users = [{"id": number, **user} for number in range(1, 101)]
     lines = [{"productId": 1, "quantity": 1}] * 200
     carts = [
         {"id": number, "userId": 1, "date": f"{DAY}T08:00:00Z", "products": lines}
