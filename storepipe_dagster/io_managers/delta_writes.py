@@ -77,10 +77,10 @@ def replace(target: Target, chunks: Iterable[Chunk], removed: Sequence[str] = ()
         lake.sync(f"{target.path}/{file.path}" for file in files)
         _remove_empty(lake, staged)
     except BaseException:
-        with contextlib.suppress(OSError):  # what is left is removed by a vacuum
-            lake.files.rm(staged, recursive=True)
-            for file in files:
-                lake.files.rm_file(f"{target.path}/{file.path}")
+        # What is left nevertheless is removed by a vacuum.
+        for path in (staged, *(f"{target.path}/{file.path}" for file in files)):
+            with contextlib.suppress(OSError):
+                lake.files.rm(path, recursive=True)
         raise
     # From here on nothing is removed: a commit may have landed whose answer was lost.
     version = _commit(target, files, [*days, *removed])
