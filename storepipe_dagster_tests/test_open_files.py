@@ -84,6 +84,7 @@ def test_a_limit_that_cannot_be_raised_is_no_error(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
     open_files.raise_limit()
+    assert open_files.limit() == 256
 
 
 def test_windows_has_no_limit(monkeypatch):
