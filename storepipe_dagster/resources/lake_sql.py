@@ -5,11 +5,12 @@ ask their questions through it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote
 
 import dagster as dg
 import deltalake
@@ -28,6 +29,7 @@ from storepipe_dagster.history.tables import (
     version_at,
     versions_of,
 )
+from storepipe_dagster.io_managers.delta_days import files_of
 from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake, persistent
 
 SCHEMAS = {
@@ -127,13 +129,23 @@ class LakeSql(dg.ConfigurableResource[Any]):
             else:
                 version = then.number
         table = open_table(self.lake, key, version)
-        files = [file.removeprefix("file://") for file in table.file_uris()]
+        # Days without rows have a file each, which need not be opened.
+        names = [unquote(file["path"]) for file in files_of(table) if file["num_records"] != 0]
         # DuckDB itself reads the files of a folder, and does so quicker than by way of Arrow.
-        if options or not files:
-            return _registered(connection, path, table.to_pyarrow_dataset())
+        if options or not names:
+            return _registered(connection, path, _dataset(table, names))
+        files = [f"{path}/{name}" for name in names]
         columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
         hive = "true" if table.metadata().partition_columns else "false"
         return f"SELECT {columns} FROM read_parquet({_listed(files)}, hive_partitioning = {hive})"
+
+
+def _dataset(table: deltalake.DeltaTable, names: Collection[str]) -> ds.Dataset:
+    """Some files of a table, by way of Arrow."""
+    every = table.to_pyarrow_dataset()
+    wanted = {*names}
+    fragments = [each for each in every.get_fragments() if unquote(each.path) in wanted]
+    return ds.FileSystemDataset(fragments, every.schema, every.format, every.filesystem)
 
 
 def _registered(connection: duckdb.DuckDBPyConnection, path: str, rows: ds.Dataset) -> str:
