@@ -145,7 +145,7 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], form: str) -> 
     try:
         moment = tables.moment_of(as_of) if as_of is not None else None
         numbers = dict(tables.named_version(lake, text) for text in versions)
-        with LakeSql(lake=lake).connect(moment, numbers) as connection:
+        with LakeSql(lake=lake).connect(moment, numbers, skip_damaged=True) as connection:
             print_query(connection, query, form)
     except duckdb.Error as error:
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""

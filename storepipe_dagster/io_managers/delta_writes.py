@@ -193,16 +193,18 @@ def _commit(target: Target, files: Sequence[AddAction], days: Sequence[str]) -> 
                 raise CommitFailedError(f"Concurrent creation of {target.path}") from error
             raise
         return 0
-    if not {file.path for file in files} & {file["path"] for file in files_of(table)}:
-        table.create_write_transaction(
-            [*files],
-            mode="overwrite",
-            schema=target.schema,
-            partition_by=[*target.partition_by],
-            partition_filters=[(target.partition_by[0], "in", [*days])]
-            if target.partition_by
-            else None,
-            commit_properties=ONE_TRY,
-            post_commithook_properties=NO_CLEANING,
-        )
-    return table.version()  # of the try before, if it has landed and only its answer was lost
+    version = table.version()
+    if {file.path for file in files} & {file["path"] for file in files_of(table)}:
+        return version  # the try before has landed, and only its answer was lost
+    table.create_write_transaction(
+        [*files],
+        mode="overwrite",
+        schema=target.schema,
+        partition_by=[*target.partition_by],
+        partition_filters=[(target.partition_by[0], "in", [*days])]
+        if target.partition_by
+        else None,
+        commit_properties=ONE_TRY,
+        post_commithook_properties=NO_CLEANING,
+    )
+    return version + 1

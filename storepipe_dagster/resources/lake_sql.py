@@ -50,15 +50,19 @@ class LakeSql(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def connect(
-        self, as_of: datetime | None = None, versions: Mapping[dg.AssetKey, int] | None = None
+        self,
+        as_of: datetime | None = None,
+        versions: Mapping[dg.AssetKey, int] | None = None,
+        *,
+        skip_damaged: bool = False,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per table that exists.
 
         As of a time, it shows the Delta tables that were there then as they were, and no extracts,
         which have no history; ``versions`` names versions of single tables. Raises
         ``NoSuchVersionError`` for a version that is named and not there. A table that cannot be
-        read as of the time, or whose file is damaged, has no view, and only a query that needs it
-        raises that error.
+        read as of the time has no view, and only a query that needs it raises that error; with
+        ``skip_damaged`` also one whose file is damaged, which is an error at once otherwise.
         """
         lost: dict[str, NoSuchVersionError | UnreadableTableError] = {}
         with (
@@ -75,22 +79,15 @@ class LakeSql(dg.ConfigurableResource[Any]):
                     named = dg.AssetKey([*key.path, table])
                     at = (versions or {}).get(named, as_of)
                     try:
-                        if schema != "raw_relational":
-                            rows = self._delta(connection, named, at)
-                        else:
-                            rows = None if as_of else self._extracts(connection, named)
-                        if rows:
-                            connection.execute(f'CREATE VIEW {schema}."{table}" AS {rows}')
+                        self._create_view(connection, schema, named, at)
                     except NoSuchVersionError as error:
                         if isinstance(at, int):
                             raise
                         lost[table] = error
-                    except (duckdb.Error, pa.ArrowInvalid) as error:
-                        lost[table] = UnreadableTableError(
-                            f"{schema}.{table} cannot be read: {str(error).splitlines()[0]}. "
-                            "Make it again: storepipe run --from DATE --to DATE "
-                            f"--select 'key:\"{named.to_user_string()}\"+'"
-                        )
+                    except UnreadableTableError as error:
+                        if not skip_damaged:
+                            raise
+                        lost[table] = error
             try:
                 yield connection
             except duckdb.CatalogException as error:
@@ -98,6 +95,29 @@ class LakeSql(dg.ConfigurableResource[Any]):
                 if found and found[1].lower() in lost:
                     raise lost[found[1].lower()] from error
                 raise
+
+    def _create_view(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        schema: str,
+        key: dg.AssetKey,
+        at: datetime | int | None,
+    ) -> None:
+        """The view of a table, if there is one; raises ``UnreadableTableError``."""
+        name = f'{schema}."{key.path[-1]}"'
+        try:
+            if schema != "raw_relational":
+                rows = self._delta(connection, key, at)
+            else:
+                rows = None if at is not None else self._extracts(connection, key)
+            if rows:
+                connection.execute(f"CREATE VIEW {name} AS {rows}")
+        except (duckdb.Error, pa.ArrowInvalid) as error:
+            raise UnreadableTableError(
+                f"{schema}.{key.path[-1]} cannot be read: {str(error).splitlines()[0]}. "
+                "Make it again: storepipe run --from DATE --to DATE "
+                f"--select 'key:\"{key.to_user_string()}\"+'"
+            ) from None
 
     def _extracts(self, connection: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> str | None:
         """The query that a view on a table's extracts stands for; none if there are none."""

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from storepipe_dagster.doctor import TroubleError, databricks
+from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources.databricks.step_launcher import secret_key
 from storepipe_dagster.resources.deployments import step_launcher
 from storepipe_dagster.settings import Settings
@@ -289,7 +290,9 @@ def test_keys_that_the_launcher_will_ask_for_are_missing(workspace):
 )
 def test_the_keys_are_those_of_the_launcher(workspace, account, keys, monkeypatch):
     monkeypatch.setenv("DATABRICKS_TOKEN", "")  # the launcher sets it, and this takes it back
-    launcher = step_launcher(settings_of(workspace, databricks_secret_scope="none", **account))
+    launcher = step_launcher(
+        settings_of(workspace, databricks_secret_scope="none", **account), Lake(root="/nowhere")
+    )
 
     workspace.secrets.clear()
     workspace.secrets["shop", "other"] = SECRET

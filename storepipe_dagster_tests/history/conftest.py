@@ -6,9 +6,10 @@ from decimal import Decimal
 import dagster as dg
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Schema, write_deltalake
 
 from storepipe_dagster.history.tables import versions_of
+from storepipe_dagster.io_managers import delta_writes
 from storepipe_dagster_tests.io_managers.lakes import lake, make_lake  # noqa: F401
 
 SALES = dg.AssetKey(["trusted", "sales"])
@@ -39,6 +40,13 @@ class Tables:
     def sell(self, day, *carts):
         """Replace a day of the sales by rows of (cart_id, revenue); the version."""
         return self._write_day(SALES, day, carts)
+
+    def sell_nothing(self, day):
+        """Replace a day of the sales by none; the version."""
+        schema = Schema.from_arrow(SALES_COLUMNS)
+        target = delta_writes.Target(self.lake, self.lake.path(SALES), schema, ["sale_date"])
+        files = delta_writes._files_without_rows(target, [day], [])
+        return delta_writes._commit(target, files, [day])
 
     def reject(self, day, *carts):
         """Replace a day of the rejected sales by rows of (cart_id, revenue); the version."""

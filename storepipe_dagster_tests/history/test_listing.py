@@ -45,7 +45,7 @@ def test_a_version_has_the_run_that_it_names_or_else_the_run_that_told_of_it():
         (None,),
         ("mine",),
         ("first",),
-        ("first",),
+        (None,),
     ]
 
 

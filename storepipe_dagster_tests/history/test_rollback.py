@@ -130,7 +130,7 @@ def test_a_day_that_the_version_does_not_have_is_told_to_be_missing(tables, run,
 
 
 def test_a_day_that_had_been_made_without_rows_comes_back_without_rows(tables, run, instance):
-    old = tables.sell("2020-01-02")
+    old = tables.sell_nothing("2020-01-02")
     wrote(instance, (SALES, "2020-01-02", old))
     new = tables.sell("2020-01-02", (2, "2.20"))
     wrote(instance, (SALES, "2020-01-02", new))

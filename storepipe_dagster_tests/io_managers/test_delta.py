@@ -602,6 +602,9 @@ def test_files_are_on_the_disk_before_the_log_names_them_and_the_log_before_the_
         assert folder in synced[:place]
     log = f"{lake.root}/trusted/sales/_delta_log"
     assert {f"{log}/{0:020}.json", log} <= {*synced[place:]}
+    synced.clear()
+    materialize([sales_of((DAY_1, 2))], resources, DAY_1)
+    assert {f"{log}/{1:020}.json", log} <= {*synced}
 
 
 def test_a_table_that_is_partitioned_otherwise_is_neither_read_nor_written(resources, lake):
