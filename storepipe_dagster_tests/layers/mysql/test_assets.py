@@ -67,6 +67,7 @@ def load(tmp_path):
                     *([["mysql", "carts"], ["mysql", "cart_items"]] if days else [["mysql", table]])
                 ),
                 resources={
+                    "lake": lake,
                     "capture_files": CaptureFilesIOManager(lake=lake, pyspark=spark),
                     "database": database,
                     "store_api": None,
