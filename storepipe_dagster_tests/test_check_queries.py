@@ -6,6 +6,7 @@ import pytest
 from storepipe_dagster import definitions
 from storepipe_dagster.check_queries import TABLE, UnknownTableError, expect_known_tables
 from storepipe_dagster.graph import GRAPH, RULES
+from storepipe_dagster.layers.refined.checks import MISSING_DAYS
 from storepipe_dagster.settings import read_settings
 
 SALES = dg.AssetKey(["trusted", "sales"])
@@ -36,5 +37,6 @@ def test_it_is_told_before_anything_runs(monkeypatch):
 
 
 def test_every_rule_of_the_project_names_a_table():
-    assert [rule for rule, query in RULES.items() if not TABLE.search(query)] == []
+    queries = {query for query in RULES.values() if not TABLE.search(query)}
+    assert queries == {MISSING_DAYS}  # which is given what the log of a table says
     expect_known_tables(RULES, GRAPH.get_all_asset_keys())

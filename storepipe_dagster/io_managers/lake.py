@@ -44,6 +44,7 @@ PASSING = (
     "operation timed out",
     "status code: 500",
     "status code: 503",
+    "ServerBusy",
 )
 
 

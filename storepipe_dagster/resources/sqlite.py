@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pyarrow as pa
 import sqlalchemy as sa
 import tenacity
@@ -39,15 +38,14 @@ class SqliteDatabase(Database):
     def engine(self) -> sa.Engine:
         """The engine; the file's folder is made."""
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
+        engine = sa.create_engine(
+            f"sqlite:///{self.path}",
+            hide_parameters=True,
+            # The last connection to close writes SQLite's log back: one file is the whole database.
+            poolclass=sa.NullPool,
+        )
         sa.event.listen(engine, "connect", _prepare)
         return engine
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the file, and with it SQLite's log beside it: a copy of the file alone is whole."""
-        del context
-        if "engine" in self.__dict__:
-            self.engine.dispose()
 
     def _in_transaction(
         self, tables: Sequence[sa.Table], _lock: str, work: Callable[[sa.Connection], Result]

@@ -162,7 +162,8 @@ def test_the_login_is_named_by_its_variable_where_dagster_shows_it(databricks):
     launcher = deployments.resources(databricks)["step_launcher"]
     assert launcher.token == "DATABRICKS_TOKEN"
     assert "hunter2" not in repr(launcher)
-    assert launcher.process_config_and_initialize().token == "hunter2-token"
+    with launcher.process_config_and_initialize_cm() as opened:
+        assert opened.token == "hunter2-token"
 
 
 def test_the_webhook_is_named_by_its_variable_and_used_by_its_value(local, monkeypatch):
