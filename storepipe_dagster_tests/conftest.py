@@ -27,8 +27,15 @@ from storepipe_dagster_tests.servers.fixtures import (  # noqa: E402
     mariadb_database,  # noqa: F401
     mysql,  # noqa: F401
     mysql_database,  # noqa: F401
+    own_database_server,  # noqa: F401
+    own_mariadb,  # noqa: F401
+    own_mysql,  # noqa: F401
     postgres,  # noqa: F401
     postgres_database,  # noqa: F401
+    pytest_configure,  # noqa: F401
+    pytest_configure_node,  # noqa: F401
+    pytest_unconfigure,  # noqa: F401
+    shared,  # noqa: F401
 )
 from storepipe_dagster_tests.spark import classic_spark, sail, spark  # noqa: E402, F401
 from storepipe_dagster_tests.workers import (  # noqa: E402
