@@ -4,7 +4,7 @@ Some calls of delta-rs hold Python's lock while they wait for an answer, which t
 process could not give then: who uses the lake is a process of its own.
 """
 
-import multiprocessing
+import os
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +22,14 @@ from storepipe_dagster_tests.io_managers import test_capture_files as captures
 from storepipe_dagster_tests.io_managers import test_delta as tables
 from storepipe_dagster_tests.io_managers import test_parquet as extracts
 from storepipe_dagster_tests.io_managers.lakes import managers_of
-from storepipe_dagster_tests.io_managers.small_graph import DAY_1, DAY_2, DAY_3, materialize
+from storepipe_dagster_tests.io_managers.small_graph import (
+    DAY_1,
+    DAY_2,
+    DAY_3,
+    forking,
+    materialize,
+    with_environment,
+)
 from storepipe_dagster_tests.servers.proxy import Proxy
 
 REQUESTS_BEFORE, FAULTS, SECONDS_AWAY = 60, 4, 2
@@ -43,7 +50,7 @@ def account(azurite):
 @pytest.fixture(scope="module")
 def process():
     """A process of its own, for all of these tests."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+    with ProcessPoolExecutor(1, forking()) as process:
         yield process
 
 
@@ -52,7 +59,7 @@ def run(account, proxy, process):
     """Run a function of a lake, by way of the proxy, in the other process."""
     by_proxy = account.connection_string.replace(f":{proxy.server_port}/", f":{proxy.port}/")
     make_lake = partial(AzureLake, connection_string=by_proxy)
-    return lambda use: process.submit(use, make_lake).result()
+    return lambda use: process.submit(with_environment, dict(os.environ), use, make_lake).result()
 
 
 @pytest.fixture

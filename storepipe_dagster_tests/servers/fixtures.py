@@ -11,6 +11,7 @@ import pytest
 
 from storepipe_dagster_tests.servers.azurite import Azurite
 from storepipe_dagster_tests.servers.certificates import Authority
+from storepipe_dagster_tests.servers.install import WITHOUT_MYSQL, find
 from storepipe_dagster_tests.servers.mariadb import Database, MariaDb
 from storepipe_dagster_tests.servers.mysql import MySql
 from storepipe_dagster_tests.servers.postgres import Postgres, PostgresDatabase
@@ -18,7 +19,7 @@ from storepipe_dagster_tests.servers.shared import SharedServers, ask
 
 SERVERS = pytest.StashKey[SharedServers]()
 ADDRESS = "shared_servers"
-# All that MySQL does otherwise than MariaDB is proven there; the rest is proven on MariaDB too.
+# What a test proves on MySQL it proves on MariaDB too, and quickly.
 DATABASE_SERVERS = ["mariadb", pytest.param("mysql", marks=pytest.mark.slow)]
 
 
@@ -36,6 +37,12 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if SERVERS in config.stash:
         config.stash[SERVERS].close()
+
+
+def need_mysql() -> None:
+    """Leave a test of MySQL out where it cannot be had; the run tells so in its last line."""
+    if find("mysqld") is None:
+        pytest.skip(WITHOUT_MYSQL)
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +75,7 @@ def mariadb_database(mariadb: MariaDb) -> Database:
 @pytest.fixture(scope="session")
 def mysql(shared: Callable[[str], Any]) -> MySql:
     """The MySQL server of the run."""
+    need_mysql()
     return shared("mysql")
 
 
@@ -93,6 +101,7 @@ def own_mariadb(authority: Authority) -> Iterator[MariaDb]:
 @pytest.fixture(scope="session")
 def own_mysql(authority: Authority) -> Iterator[MySql]:
     """A MySQL server that no other worker uses; who kills it starts it again."""
+    need_mysql()
     with MySql(authority.issue()) as server:
         yield server
 
