@@ -113,7 +113,7 @@ def test_the_check_alone_changes_nothing(full_machine):
 
 
 def test_sudo_that_asks_for_nothing_is_as_good_as_root(full_machine, monkeypatch):
-    put_program(full_machine, "sudo", 'exec "$@"')
+    put_program(full_machine, "sudo", '[ "$1" = -n ] && shift; exec "$@"')
     put_program(full_machine, "env", 'shift; exec "$@"')
     put_program(full_machine, "true")
     put_program(full_machine, "apt-cache", "echo Candidate: 1")
