@@ -20,6 +20,7 @@ import pytest  # noqa: E402
 from storepipe_dagster.settings import settings as read_settings_once  # noqa: E402
 
 pytest_plugins = [
+    "storepipe_dagster_tests.migrations",
     "storepipe_dagster_tests.servers.fixtures",
     "storepipe_dagster_tests.spark",
     "storepipe_dagster_tests.totals",
