@@ -4,6 +4,8 @@ import functools
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import select
+import threading
 import unittest.mock
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -75,8 +77,16 @@ def forking() -> multiprocessing.context.BaseContext:
     return processes
 
 
-def with_environment(variables: dict[str, str], function: Callable[..., Any], *of: Any) -> Any:
-    """Call a function in a fork, with the variables of who asks for it."""
+def with_environment(
+    asked_by: int, variables: dict[str, str], function: Callable[..., Any], *of: Any
+) -> Any:
+    """Call a function in a fork, with the variables of the process that asks, and end with that."""
+
+    def end_with(process: int) -> None:
+        select.select([process], [], [])
+        os._exit(1)
+
+    threading.Thread(target=end_with, args=[os.pidfd_open(asked_by)], daemon=True).start()
     os.environ.clear()
     os.environ.update(variables)
     return function(*of)
@@ -92,7 +102,7 @@ def kill_in_mid_write(
     processes = forking()
     ours, theirs = processes.Pipe()
     process = processes.Process(
-        target=with_environment, args=(dict(os.environ), write, theirs, make_lake)
+        target=with_environment, args=(os.getpid(), dict(os.environ), write, theirs, make_lake)
     )
     process.start()
     theirs.close()

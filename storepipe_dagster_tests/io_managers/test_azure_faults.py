@@ -59,7 +59,9 @@ def run(account, proxy, process):
     """Run a function of a lake, by way of the proxy, in the other process."""
     by_proxy = account.connection_string.replace(f":{proxy.server_port}/", f":{proxy.port}/")
     make_lake = partial(AzureLake, connection_string=by_proxy)
-    return lambda use: process.submit(with_environment, dict(os.environ), use, make_lake).result()
+    return lambda use: process.submit(
+        with_environment, os.getpid(), dict(os.environ), use, make_lake
+    ).result()
 
 
 @pytest.fixture
