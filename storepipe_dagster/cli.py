@@ -66,10 +66,10 @@ def demo(carts: int, days: int, seed: int) -> None:
     import dagster as dg
 
     from storepipe_dagster.io_managers import pages
-    from storepipe_dagster.resources import deployments
+    from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.settings import settings
 
-    home, lake = settings().storepipe_home, deployments.open_lake(settings())
+    home, lake = settings().storepipe_home, lake_of(settings())
     if not (home / DEMO_SHOP).exists() and not lake.is_empty():
         raise DemoHomeError(
             f"The lake of {home} holds data of another store, which the demo's would mix with. "
@@ -137,15 +137,17 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], form: str) -> 
     import duckdb
 
     from storepipe_dagster.history import tables
-    from storepipe_dagster.resources import deployments
+    from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.resources.lake_sql import LakeSql
     from storepipe_dagster.settings import settings
 
-    lake = deployments.open_lake(settings())
+    lake = lake_of(settings())
     try:
         moment = tables.moment_of(as_of) if as_of is not None else None
         numbers = dict(tables.named_version(lake, text) for text in versions)
-        with LakeSql(lake=lake).connect(moment, numbers, skip_damaged=True) as connection:
+        with LakeSql(lake).connect(
+            moment, numbers, queries=[query], skip_damaged=True
+        ) as connection:
             print_query(connection, query, form)
     except duckdb.Error as error:
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""

@@ -48,19 +48,18 @@ def status(first: datetime | None, last: datetime | None, selection: str | None,
     over when the same is run again; a permanent one stays until data or settings are mended.
     """
     from storepipe_dagster.instance import open_instance
+    from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.partitions import DAYS, day_range
-    from storepipe_dagster.resources.deployments import open_database, open_lake
+    from storepipe_dagster.resources import deployments
     from storepipe_dagster.runs import close_abandoned_runs, selected_assets, standing
     from storepipe_dagster.settings import settings
     from storepipe_dagster.standing.troubles import State
 
     keys, start = set(selected_assets(selection)), str(settings().storepipe_start_date)
-    with (
-        open_instance(settings().dagster_home) as instance,
-        open_database(settings()) as database,
-    ):
+    with open_instance(settings().dagster_home) as instance:
         close_abandoned_runs(instance)
-        stands = standing(instance, open_lake(settings()), database)
+        lake, database = lake_of(settings()), deployments.database(settings())
+        stands = standing(instance, lake, database)
         begin = first.date() if first else date.fromisoformat(stands.first_day or start)
         end = last.date() if last else date.fromisoformat(DAYS.get_last_partition_key() or start)
         days = day_range(begin, end)
