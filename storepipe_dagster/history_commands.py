@@ -7,7 +7,7 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 
 import click
 
-from storepipe_dagster.printing import format_option, on_screen, print_rows
+from storepipe_dagster.printing import format_option, on_screen, print_rows, print_table
 
 
 @click.command()
@@ -20,7 +20,7 @@ def history(table: str, form: str) -> None:
     tells what differs. A version that is not readable was vacuumed.
     """
     from storepipe_dagster.history import tables
-    from storepipe_dagster.history.listing import as_table
+    from storepipe_dagster.history.listing import COLUMNS, as_rows
     from storepipe_dagster.io_managers.lake import persistent
     from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.settings import settings
@@ -29,7 +29,7 @@ def history(table: str, form: str) -> None:
     with lake.explained():
         key = tables.find_table(lake, table)
         versions = persistent(tables.versions_of)(lake, key)
-    print_rows(as_table(versions), form)
+    print_rows(COLUMNS, as_rows(versions), form)
 
 
 @click.command()
@@ -49,7 +49,7 @@ def changes(table: str, before: int, after: int, form: str) -> None:
     with lake.explained():
         key = tables.find_table(lake, table)
     found = differences.changes(lake, key, before, after, ROW_KEYS.get(tables.table_name(key), ()))
-    print_rows(found.rows, form)
+    print_table(found.rows, form)
     click.echo(
         f"{tables.table_name(key)} from version {before} to {after}: {found.added:,} rows added, "
         f"{found.removed:,} removed, {found.changed:,} changed.",

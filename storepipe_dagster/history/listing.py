@@ -1,46 +1,40 @@
 """The versions of a table as rows for people."""
 
 from collections.abc import Sequence
-
-import pyarrow as pa
+from typing import Any
 
 from storepipe_dagster.history.versions import Version
 
 MOST_DAYS = 3
-COLUMNS = pa.schema(
-    [
-        ("version", pa.int64()),
-        ("time", pa.timestamp("ms", "UTC")),
-        ("operation", pa.string()),
-        ("rows_added", pa.int64()),
-        ("rows_removed", pa.int64()),
-        ("rows", pa.int64()),
-        ("days", pa.string()),
-        ("readable", pa.bool_()),
-        ("run_id", pa.string()),
+COLUMNS = {
+    "version": "BIGINT",
+    "time": "TIMESTAMPTZ",
+    "operation": "VARCHAR",
+    "rows_added": "BIGINT",
+    "rows_removed": "BIGINT",
+    "rows": "BIGINT",
+    "days": "VARCHAR",
+    "readable": "BOOLEAN",
+    "run_id": "VARCHAR",
+}
+
+
+def as_rows(versions: Sequence[Version]) -> list[tuple[Any, ...]]:
+    """The versions, the newest first, with ``COLUMNS``."""
+    return [
+        (
+            version.number,
+            version.time,
+            version.operation,
+            version.rows_added,
+            version.rows_removed,
+            version.rows,
+            _shortened(version.days),
+            not version.missing_files,
+            version.run,
+        )
+        for version in reversed(versions)
     ]
-)
-
-
-def as_table(versions: Sequence[Version]) -> pa.Table:
-    """The versions, the newest first."""
-    return pa.Table.from_pylist(
-        [
-            {
-                "version": version.number,
-                "time": version.time,
-                "operation": version.operation,
-                "rows_added": version.rows_added,
-                "rows_removed": version.rows_removed,
-                "rows": version.rows,
-                "days": _shortened(version.days),
-                "readable": not version.missing_files,
-                "run_id": version.run,
-            }
-            for version in reversed(versions)
-        ],
-        COLUMNS,
-    )
 
 
 def _shortened(days: Sequence[str]) -> str:

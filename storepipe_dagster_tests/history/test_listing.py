@@ -14,7 +14,7 @@ def version(number, operation="WRITE", days=(), missing=0, run=None):
 
 
 def listed(versions, *names):
-    rows = listing.as_table(versions).to_pylist()
+    rows = [dict(zip(listing.COLUMNS, row, strict=True)) for row in listing.as_rows(versions)]
     return [tuple(row[name] for name in names) for row in rows]
 
 
