@@ -18,24 +18,14 @@ from collections.abc import Iterator  # noqa: E402
 import pytest  # noqa: E402
 
 from storepipe_dagster.settings import settings as read_settings_once  # noqa: E402
-from storepipe_dagster_tests.servers.fixtures import (  # noqa: E402
-    authority,  # noqa: F401
-    azure_account,  # noqa: F401
-    azurite,  # noqa: F401
-    database_server,  # noqa: F401
-    mariadb,  # noqa: F401
-    mariadb_database,  # noqa: F401
-    mysql,  # noqa: F401
-    mysql_database,  # noqa: F401
-    postgres,  # noqa: F401
-    postgres_database,  # noqa: F401
-)
-from storepipe_dagster_tests.spark import classic_spark, sail, spark  # noqa: E402, F401
-from storepipe_dagster_tests.workers import (  # noqa: E402
-    pytest_collection_modifyitems,  # noqa: F401
-    pytest_xdist_make_scheduler,  # noqa: F401
-)
 
+pytest_plugins = [
+    "storepipe_dagster_tests.migrations",
+    "storepipe_dagster_tests.servers.fixtures",
+    "storepipe_dagster_tests.spark",
+    "storepipe_dagster_tests.totals",
+    "storepipe_dagster_tests.workers",
+]
 FAKESTORE = Path(__file__).parents[2] / "shared" / "data" / "fakestore"
 
 os.chdir(HOME)  # where no .env of the developer's is

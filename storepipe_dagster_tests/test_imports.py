@@ -1,6 +1,7 @@
 """Which room may know which, what is documented, and that importing does nothing else."""
 
 import ast
+import gc
 import os
 import subprocess
 import sys
@@ -90,7 +91,12 @@ def all_imports_of(module):
 
 @cache
 def tree_of(module):
-    return ast.parse(MODULES[module].read_text())
+    # Up to Python 3.11.4 a collection in the middle lets another thread parse, which mixes them up.
+    gc.disable()
+    try:
+        return ast.parse(MODULES[module].read_text())
+    finally:
+        gc.enable()
 
 
 def room(name):

@@ -29,7 +29,6 @@ ALONE = (
     "end_to_end/test_killed_run",
     "end_to_end/test_service_faults",
     "end_to_end/test_faulty_store",
-    "io_managers/test_azure_faults",
 )
 LONGEST_FIRST = (
     "end_to_end/test_databricks",

@@ -21,9 +21,9 @@ RIGHTS = LEAST.split(", ")
 
 
 @pytest.fixture
-def server(database_server):
-    """MariaDB, then MySQL."""
-    return database_server
+def server(own_database_server):
+    """MariaDB, then MySQL, whose variables and certificates a test may change."""
+    return own_database_server
 
 
 @pytest.fixture
@@ -347,7 +347,7 @@ def test_a_server_that_hangs_up(database):
 def certificate(server, new):
     """Let the server show another certificate."""
     before = server.certificate
-    names = ("certificate", "key", "authority")
+    names = ("certificate", "key")
 
     def use(files):
         # The paths are fixed while it runs, what stands in them is not.
@@ -381,9 +381,9 @@ def test_a_certificate_of_another_host(server, database, authority):
     assert "is for another host name. Use a name that it has: check MYSQL_HOST" in named
 
 
-def test_an_expired_certificate(mariadb, authority):  # MySQL takes none
-    database = mariadb.create_database()
-    with certificate(mariadb, authority.issue(expired=True)):
+def test_an_expired_certificate(own_mariadb, authority):  # MySQL takes none
+    database = own_mariadb.create_database()
+    with certificate(own_mariadb, authority.issue(expired=True)):
         told = trouble(database, mysql_ssl_ca=authority.path)
 
     assert "has expired. Renew it there" in told

@@ -9,7 +9,10 @@ from storepipe_dagster.history.tables import NoSuchVersionError
 from storepipe_dagster.history.versions import File
 from storepipe_dagster.row_keys import ROW_KEYS
 from storepipe_dagster_tests.history.conftest import PRODUCTS, SALES
-from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import (
+    on_both,
+    only_in_a_folder,
+)
 
 KEY = ("sale_date", "cart_id")
 
@@ -22,6 +25,7 @@ def rows(found):
     return [tuple(map(str, row.values())) for row in found.rows.to_pylist()]
 
 
+@on_both
 def test_rows_are_added_removed_or_changed_by_their_key(tables, lake):
     before = tables.sell("2020-01-01", (1, "1.10"), (2, "2.20"), (3, "3.30"))
     after = tables.sell("2020-01-01", (1, "1.10"), (2, "9.90"), (4, "4.40"))

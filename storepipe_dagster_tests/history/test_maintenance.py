@@ -17,7 +17,10 @@ from storepipe_dagster.io_managers.lake import persistent
 from storepipe_dagster.jobs import LAKE_MAINTENANCE
 from storepipe_dagster_tests.history.conftest import PRODUCTS, SALES
 from storepipe_dagster_tests.history.small_graph import ROLL_BACK_TABLE
-from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import (
+    on_both,
+    only_in_a_folder,
+)
 
 DAYS_IN_SECONDS = 86_400
 
@@ -59,6 +62,7 @@ def observed(instance, key):
     return {name: value.value for name, value in record.asset_observation.metadata.items()}
 
 
+@on_both
 def test_small_files_are_joined_day_by_day_and_rows_stay(tables, run, instance, lake):
 
     tables.sell("2020-01-01", (1, "1.10"))
@@ -174,6 +178,7 @@ def test_captures_stay_and_what_killed_writes_left_goes_after_a_day(run, lake):
     assert output.step_output_data.metadata["unfinished_files_removed"].value == 2
 
 
+@on_both
 def test_writers_and_maintenance_at_the_same_time_lose_nothing(tables, run, lake):
     """Each takes turns with the other's commits; a refused commit is tried again."""
 

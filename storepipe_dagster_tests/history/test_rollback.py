@@ -15,7 +15,10 @@ from storepipe_dagster.history.tables import NoSuchTableError, NoSuchVersionErro
 from storepipe_dagster.partitions import FIRST_DAY, LAST_DAY
 from storepipe_dagster_tests.history.conftest import PRODUCTS, REJECTED, SALES
 from storepipe_dagster_tests.history.small_graph import ROLL_BACK_TABLE
-from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import (
+    on_both,
+    only_in_a_folder,
+)
 
 
 def told(metadata, *names):
@@ -82,6 +85,7 @@ def judged(instance):
     return spans, found
 
 
+@on_both
 def test_a_table_is_what_it_was_as_a_new_version_and_nothing_is_lost(tables, run, instance):
     old = tables.sell("2020-01-01", (1, "1.10"), (2, "2.20"))
     new = tables.sell("2020-01-01", (1, "9.90"))

@@ -10,7 +10,10 @@ from storepipe_dagster.history import tables as named
 from storepipe_dagster.io_managers.lake import TableKey
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster_tests.history.conftest import PRODUCTS, REJECTED, SALES
-from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import (
+    on_both,
+    only_in_a_folder,
+)
 
 
 def ask(lake, query, **options):
@@ -22,6 +25,7 @@ def utc(*parts):
     return datetime(*parts, tzinfo=timezone.utc)
 
 
+@on_both
 def test_the_delta_tables_are_found_and_nothing_else(tables, lake):
     with lake.write(f"{lake.root}/refined/store_report/index.html") as page:
         page.write(b"<p>")
@@ -65,6 +69,7 @@ def test_what_is_no_time_is_an_error_with_examples(text):
         named.moment_of(text)
 
 
+@on_both
 def test_sql_shows_each_version_as_it_was(tables, lake):
     tables.sell("2020-01-01", (1, "1.10"))
     tables.sell("2020-01-01", (1, "2.20"))
@@ -75,6 +80,7 @@ def test_sql_shows_each_version_as_it_was(tables, lake):
     assert ask(lake, question, versions={PRODUCTS: 0}) == [("2.20",)]
 
 
+@on_both
 def test_sql_as_of_a_time_shows_what_was_there_then(tables, lake):
     tables.sell("2020-01-01", (1, "1.10"))
     then = tables.versions(SALES)[-1].time

@@ -7,7 +7,10 @@ import pytest
 
 from storepipe_dagster.history.versions import File, first_loadable, newest_at, replay
 from storepipe_dagster_tests.history.conftest import PRODUCTS, SALES
-from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import (
+    on_both,
+    only_in_a_folder,
+)
 
 
 def add(path, rows, day=None, **more):
@@ -111,6 +114,7 @@ def test_the_oldest_version_is_one_that_can_be_put_together(commits, checkpoints
     assert first_loadable(commits, checkpoints) == first
 
 
+@on_both
 def test_the_log_of_a_table_is_read_where_it_is(tables):
     tables.sell("2020-01-01", (1, "1.10"))
     tables.sell("2020-01-02", (2, "2.20"), (3, "3.30"))

@@ -13,7 +13,9 @@ from storepipe_dagster.io_managers.pages import PageIOManager
 from storepipe_dagster.io_managers.parquet import ParquetIOManager
 
 
-@pytest.fixture(params=["folder", "azurite"])
+# What is the same wherever the files are is quick in a folder; what the storage does is quick on
+# both: see `on_both`.
+@pytest.fixture(params=["folder", pytest.param("azurite", marks=pytest.mark.slow)])
 def make_lake(request, tmp_path):
     """Make an object for the test's lake, in this process or another: a folder, or an account."""
     if request.param == "folder":
@@ -21,6 +23,7 @@ def make_lake(request, tmp_path):
     return partial(AzureLake, connection_string=request.getfixturevalue("azure_account"))
 
 
+on_both = pytest.mark.parametrize("make_lake", ["folder", "azurite"], indirect=True)
 only_in_a_folder = pytest.mark.parametrize("make_lake", ["folder"], indirect=True)
 only_on_azure = pytest.mark.parametrize("make_lake", ["azurite"], indirect=True)
 

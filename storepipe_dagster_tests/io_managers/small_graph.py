@@ -1,8 +1,13 @@
 """Running small assets through the IO managers, as Dagster does: a day, a range of days, no day."""
 
+import functools
 import multiprocessing
+import multiprocessing.forkserver
+import os
+import unittest.mock
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,6 +18,7 @@ DAYS = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-04")
 DAY_1, DAY_2, DAY_3 = DAYS.get_partition_keys()
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 SIGKILLED = -9
+TOP = Path(__file__).parents[2]
 
 
 def materialize(
@@ -53,6 +59,29 @@ def metadata_by_day(
     }
 
 
+@functools.cache
+def forking() -> multiprocessing.context.BaseContext:
+    """Processes that are forks of one that has loaded these tests, and has no threads."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(
+        [
+            "storepipe_dagster_tests.io_managers.test_delta",
+            "storepipe_dagster_tests.io_managers.test_capture_files",
+        ]
+    )
+    path = os.pathsep.join([str(TOP), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with unittest.mock.patch.dict(os.environ, PYTHONPATH=path):
+        multiprocessing.forkserver.ensure_running()
+    return processes
+
+
+def with_environment(variables: dict[str, str], function: Callable[..., Any], *of: Any) -> Any:
+    """Call a function in a fork, with the variables of who asks for it."""
+    os.environ.clear()
+    os.environ.update(variables)
+    return function(*of)
+
+
 def kill_in_mid_write(
     write: Callable[[Connection, Callable[[], Lake]], None], make_lake: Callable[[], Lake]
 ) -> None:
@@ -60,9 +89,11 @@ def kill_in_mid_write(
 
     ``write`` sends something through its connection in mid-write and then waits for an answer.
     """
-    processes = multiprocessing.get_context("spawn")
+    processes = forking()
     ours, theirs = processes.Pipe()
-    process = processes.Process(target=write, args=(theirs, make_lake))
+    process = processes.Process(
+        target=with_environment, args=(dict(os.environ), write, theirs, make_lake)
+    )
     process.start()
     theirs.close()
     try:

@@ -76,7 +76,7 @@ def test_the_emulator_is_opened_by_its_short_name(every_client, azurite, monkeyp
 @pytest.fixture(scope="module")
 def secure_azurite(authority):
     """An Azurite that takes tokens, as it does only over HTTPS."""
-    names = [f"account{number:03}.blob.core.windows.net" for number in range(4)]
+    names = [f"account{number:04}.blob.core.windows.net" for number in range(4)]
     with Azurite(authority.issue("127.0.0.1", *names)) as server:
         yield server
 

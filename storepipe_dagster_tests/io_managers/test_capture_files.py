@@ -15,6 +15,7 @@ from storepipe_dagster.io_managers.capture_files import (
 )
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
+from storepipe_dagster_tests.io_managers.lakes import on_both
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -135,6 +136,7 @@ def read_carts(resources, *days):
     return read
 
 
+@on_both
 def test_a_capture_is_a_json_array_of_the_records_as_they_came(resources, captures, lake, content):
     made = capture(NOON, [(None, '{"id": 1, "price": 1.10}'), (None, '{"id":2,"title":"é"}')])
 
@@ -179,6 +181,7 @@ def test_rejected_records_stand_beside_with_their_reasons(resources, captures, c
     assert read_products(resources) == [(None, [{"id": 1}])]
 
 
+@on_both
 def test_a_later_capture_is_the_current_one_and_the_earlier_stays(resources, captures, content):
     materialize([products_of(capture(NOON, [(None, '{"id": 1}')]))], resources)
     earlier = content(f"raw/products/{AT_NOON}.json").decode()
@@ -237,6 +240,7 @@ def test_one_day_is_written_and_read(resources, captures):
     assert read_carts(resources, DAY_2) == [(DAY_2, [{"id": 1}])]
 
 
+@on_both
 def test_a_range_is_one_file_per_day_also_for_days_without_carts(resources, captures, lake):
     made = capture(
         NOON,
@@ -344,6 +348,7 @@ def broken_capture(then):
     return made
 
 
+@on_both
 def test_a_failed_capture_leaves_the_last_one_and_nothing_else(resources, captures):
     materialize([products_of(capture(NOON, [(None, '{"id": 0}')]))], resources)
 
@@ -364,6 +369,7 @@ def write_and_stop(connection, make_lake):
     materialize([products_of(made)], {"capture_files": manager})
 
 
+@on_both
 def test_a_killed_capture_is_invisible_and_repaired_by_the_next(resources, captures, make_lake):
     materialize([products_of(capture(NOON, [(None, '{"id": 0}')]))], resources)
 

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from storepipe_dagster.io_managers.capture_manifests import DamagedCaptureError, read_facts
+from storepipe_dagster_tests.io_managers.lakes import on_both
 from storepipe_dagster_tests.io_managers.small_graph import DAY_1, DAY_2, DAY_3, materialize
 from storepipe_dagster_tests.io_managers.test_capture_files import (
     AT_LATER,
@@ -56,6 +57,7 @@ def hats(resources, content):
     assert content(PRODUCTS) == TEXT
 
 
+@on_both
 def test_a_manifest_has_counts_sizes_and_hashes_of_a_captures_files(resources, listing, content):
     made = capture(
         NOON, [(DAY_1, '{"id": 1}'), (DAY_1, '{"id": 2}')], [(DAY_2, '{"id": "secret"}', "id")]

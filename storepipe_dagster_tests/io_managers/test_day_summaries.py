@@ -15,6 +15,7 @@ from storepipe_dagster.io_managers import day_summaries
 from storepipe_dagster.io_managers.day_summaries import DaySummary, SummarisedDays
 from storepipe_dagster.io_managers.delta import SchemaMismatchError
 from storepipe_dagster.io_managers.lake import MissingUpstreamError
+from storepipe_dagster_tests.io_managers.lakes import on_both
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -111,6 +112,7 @@ def test_what_was_made_once_is_read_again(resources, read, kept):
     assert kept().version() == version
 
 
+@on_both
 def test_a_day_that_changed_is_made_again_and_no_other_is(resources, read, kept):
     sell(resources, (DAY_1, 1), (DAY_2, 2), (DAY_3, 3))
     read()
@@ -197,6 +199,7 @@ def test_a_summary_is_of_the_table_as_it_was_when_it_was_opened(resources, read)
     assert read() == [(DAY_1, 2), (DAY_2, 1)]
 
 
+@on_both
 def test_of_two_who_summarise_the_same_days_at_one_time_the_rows_are_there_once(resources, read):
     sell(resources, (DAY_1, 1), (DAY_2, 2))
     both_are_ready = threading.Barrier(2, timeout=20)

@@ -33,7 +33,10 @@ from storepipe_dagster.io_managers.delta_log import DamagedTableError
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster.small_charts import chart_of
-from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import (
+    on_both,
+    only_in_a_folder,
+)
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -157,6 +160,7 @@ def files_of(table, day):
     return sorted(table.file_uris(file_pruning_predicate=[("sale_date", "=", day)]))
 
 
+@on_both
 def test_the_table_has_the_declared_schema_comments_and_partitioning(resources, table):
     materialize([sales_of((DAY_1, 1))], resources, DAY_1)
 
@@ -177,6 +181,7 @@ def test_the_table_has_the_declared_schema_comments_and_partitioning(resources, 
     assert table().metadata().partition_columns == ["sale_date"]
 
 
+@on_both
 def test_every_reader_reads_the_values_exactly(resources, table, ask):
     materialize([sales_of((DAY_1, 2**40))], resources, DAY_1)
 
@@ -187,6 +192,7 @@ def test_every_reader_reads_the_values_exactly(resources, table, ask):
     assert read(resources, sales_of(), "trusted/sales", DAY_1) == [(DAY_1, 2**40, "1.10", SIX)]
 
 
+@on_both
 def test_a_range_replaces_its_days_and_tells_of_each(resources, table, lake):
     result = materialize([sales_of((DAY_1, 1), (DAY_3, 3), (DAY_3, 4))], resources, DAY_1, DAY_3)
 
@@ -273,6 +279,7 @@ def test_a_table_that_lost_its_last_rows_is_read_with_its_columns(resources, ask
     assert ask("SELECT sale_date, cart_id, revenue, sold_at FROM trusted.sales") == []
 
 
+@on_both
 def test_a_table_without_days_is_replaced_whole(resources, ask, lake, delta_table):
     materialize([totals_of((DAY_1, 1), (DAY_2, 2))], resources)
 
@@ -620,6 +627,7 @@ def test_a_table_that_is_partitioned_otherwise_is_neither_read_nor_written(resou
         materialize([sales_of((DAY_1, 1))], resources, DAY_1)
 
 
+@on_both
 def test_a_newest_commit_that_is_cut_is_named_and_can_be_removed(resources, lake, table):
     materialize([sales_of((DAY_1, 1))], resources, DAY_1)
     materialize([sales_of((DAY_2, 2))], resources, DAY_2)
@@ -667,6 +675,7 @@ def test_writers_of_different_days_at_one_time_both_land(resources, table, exist
     assert carts_in(table()) == [1, 2, *([3] if exists else [])]
 
 
+@on_both
 @pytest.mark.parametrize("exists", [False, True], ids=["a new table", "a table that is there"])
 def test_of_writers_of_the_same_day_at_one_time_one_is_kept_whole(resources, table, exists):
     if exists:
@@ -687,6 +696,7 @@ def test_of_writers_of_the_same_day_at_one_time_one_is_kept_whole(resources, tab
     assert carts_in(table()) in ([*others, 10, 11], [*others, 20, 21])
 
 
+@on_both
 def test_a_table_that_another_has_created_meanwhile_is_written_to(resources, table, monkeypatch):
     create, tries = delta_writes.create_table_with_add_actions, []
 
@@ -719,6 +729,7 @@ def half_of_it(then):
     return make
 
 
+@on_both
 def test_a_failed_write_leaves_the_last_version(resources, table, ask):
     materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
     version = table().version()
@@ -742,6 +753,7 @@ def write_and_stop(connection, make_lake, by_day=lambda make: make):
     materialize([asset], {"delta": manager, "pyspark": pyspark}, DAY_1, DAY_2)
 
 
+@on_both
 def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
     resources, table, ask, make_lake
 ):

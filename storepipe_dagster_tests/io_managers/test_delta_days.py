@@ -17,6 +17,7 @@ from pyspark.errors import PySparkException
 
 from storepipe_dagster.io_managers import delta, delta_days
 from storepipe_dagster.io_managers.delta_days import DailyRows, condition
+from storepipe_dagster_tests.io_managers.lakes import on_both
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -103,6 +104,7 @@ def write_file(lake, path, content):
         file.write(content)
 
 
+@on_both
 def test_a_range_is_written_in_parts_and_replaced_in_one_commit(resources, table, ask):  # noqa: F811
     materialize([sales_of((DAY_1, 1))], resources, DAY_1)
     before = table()
@@ -245,6 +247,7 @@ def write_a_part_and_stop(connection, make_lake):
     write_and_stop(connection, make_lake, by_day)
 
 
+@on_both
 def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
     resources,
     table,  # noqa: F811
@@ -261,6 +264,7 @@ def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
     assert read_sales(resources) == [(DAY_1, 8), (DAY_2, 9)]
 
 
+@on_both
 def test_vacuum_takes_what_a_killed_write_left_and_nothing_else(resources, table, lake, listing):  # noqa: F811
     materialize([sales_of((DAY_1, 1), (DAY_2, 2))], resources, DAY_1, DAY_2)
     kept = listing()
@@ -300,6 +304,7 @@ def test_of_writers_of_the_same_days_at_one_time_one_is_kept_whole(resources, ta
     assert carts_in(table()) in ([*others, 10, 11], [*others, 20, 21])
 
 
+@on_both
 def test_a_commit_that_another_came_before_replaces_what_that_wrote(resources, table, monkeypatch):  # noqa: F811
     materialize([sales_of((DAY_3, 3))], resources, DAY_3)
     write, tries = deltalake.DeltaTable.create_write_transaction, []
@@ -320,6 +325,7 @@ def test_a_commit_that_another_came_before_replaces_what_that_wrote(resources, t
     assert carts_in(table()) == [1, 2, 3]
 
 
+@on_both
 @pytest.mark.parametrize("passes", [True, False], ids=["and passes", "for good"])
 def test_a_commit_whose_answer_is_lost_loses_no_rows(resources, table, monkeypatch, passes):  # noqa: F811
     materialize([sales_of((DAY_1, 1), (DAY_3, 3))], resources, DAY_1, DAY_3)

@@ -7,6 +7,7 @@ import pytest
 
 from storepipe_dagster.io_managers.capture_manifests import DamagedCaptureError
 from storepipe_dagster.io_managers.earlier_captures import CaptureAheadError, earlier_captures
+from storepipe_dagster_tests.io_managers.lakes import on_both
 from storepipe_dagster_tests.io_managers.small_graph import DAY_1, DAY_2, DAY_3, materialize
 from storepipe_dagster_tests.io_managers.test_capture_files import (
     AT_LATER,
@@ -43,6 +44,7 @@ def test_nothing_was_captured_before_a_first_capture(lake, earlier):
     assert nothing.later(NOON) == NOON
 
 
+@on_both
 def test_each_captured_day_has_the_number_of_its_records(two_days, earlier):
     before = earlier(DAY_1, DAY_2, DAY_3)
 

@@ -7,7 +7,10 @@ import dagster as dg
 import pytest
 
 from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError
-from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import (
+    on_both,
+    only_in_a_folder,
+)
 from storepipe_dagster_tests.io_managers.small_graph import kill_in_mid_write, stop_here
 
 PAGE = "refined/page"
@@ -30,6 +33,7 @@ def write(lake, file, data):
         opened.write(data)
 
 
+@on_both
 def test_readers_see_the_last_whole_file_until_the_next_is_whole(lake, listing, content):
     write(lake, PAGE, b"first")
 
@@ -43,6 +47,7 @@ def test_readers_see_the_last_whole_file_until_the_next_is_whole(lake, listing, 
     assert listing() == [PAGE]
 
 
+@on_both
 def test_a_failed_write_leaves_the_last_file_and_nothing_else(lake, listing, content):
     write(lake, PAGE, b"first")
 
@@ -56,6 +61,7 @@ def test_a_failed_write_leaves_the_last_file_and_nothing_else(lake, listing, con
     assert listing() == [PAGE]
 
 
+@on_both
 def test_a_failed_first_write_leaves_nothing(lake, listing):
     with pytest.raises(ZeroDivisionError), lake.write(f"{lake.root}/{PAGE}") as file:
         file.write(b"%d" % (1 // 0))
@@ -63,6 +69,7 @@ def test_a_failed_first_write_leaves_nothing(lake, listing):
     assert listing() == []
 
 
+@on_both
 def test_a_file_that_was_written_by_now_is_seen_in_a_listing(lake, make_lake):
     write(lake, "refined/first", b"1")
     assert len(lake.files.ls(f"{lake.root}/refined")) == 1
@@ -72,6 +79,7 @@ def test_a_file_that_was_written_by_now_is_seen_in_a_listing(lake, make_lake):
     assert len(lake.files.ls(f"{lake.root}/refined")) == 2
 
 
+@on_both
 def test_a_lake_is_empty_until_something_is_captured(lake):
     assert lake.is_empty()
     write(lake, "refined/report", b"no capture")
@@ -82,6 +90,7 @@ def test_a_lake_is_empty_until_something_is_captured(lake):
     assert not lake.is_empty()
 
 
+@on_both
 def test_files_are_found_by_day_also_where_there_are_none(lake):
     for file in ("cart_date=1/a", "cart_date=2/b", "cart_date=2/c", "cart_date=2/below/d", "e"):
         write(lake, f"raw/relational/carts/{file}", file[-1:].encode() * 3)
@@ -105,6 +114,7 @@ def write_and_stop(connection, make_lake):
         stop_here(connection)
 
 
+@on_both
 def test_a_killed_write_leaves_the_last_file_and_at_most_a_hidden_one(
     lake, make_lake, listing, content
 ):
@@ -142,6 +152,7 @@ def test_what_is_missing_is_told_with_the_remedy(days, when, span):
     )
 
 
+@on_both
 def test_files_of_a_batch_take_their_names_together(lake, listing):
     with lake.batch() as batch:
         for number in (1, 2):

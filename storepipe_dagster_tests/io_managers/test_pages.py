@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from storepipe_dagster.io_managers.lake import MissingUpstreamError
+from storepipe_dagster_tests.io_managers.lakes import on_both
 from storepipe_dagster_tests.io_managers.small_graph import materialize, metadata_by_day
 
 KEY = "refined/report"
@@ -29,6 +30,7 @@ def read(resources):
     return pages
 
 
+@on_both
 def test_a_page_is_one_utf_8_file_and_is_read_as_written(resources, lake, listing, content):
     result = materialize([report_of("<h1>é</h1>")], resources)
 

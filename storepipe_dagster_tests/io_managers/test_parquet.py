@@ -18,7 +18,10 @@ from storepipe_dagster.io_managers.parquet import (
     RowsOutsideError,
 )
 from storepipe_dagster.resources.spark import InProcessSpark
-from storepipe_dagster_tests.io_managers.lakes import only_in_a_folder
+from storepipe_dagster_tests.io_managers.lakes import (
+    on_both,
+    only_in_a_folder,
+)
 from storepipe_dagster_tests.io_managers.small_graph import (
     DAY_1,
     DAY_2,
@@ -112,6 +115,7 @@ def ids_in(content):
     return lambda file: pq.read_table(pa.BufferReader(content(file)))["cart_id"].to_pylist()
 
 
+@on_both
 def test_the_files_have_the_declared_schema_with_its_metadata(resources, content):
     materialize([products_of([batch((DAY_1, 1))])], resources)
     materialize([carts_of(batch((DAY_1, 1)))], resources, DAY_1, DAY_2)
@@ -141,6 +145,7 @@ def test_spark_reads_the_values_exactly(resources):
     ]
 
 
+@on_both
 def test_a_table_without_days_is_one_file_replaced_whole(
     resources, listing, ask, lake, content, ids_in
 ):
@@ -305,6 +310,7 @@ def broken_off(then):
     then()
 
 
+@on_both
 def test_a_failed_write_leaves_the_last_file_and_nothing_else(resources, listing, ids_in):
     materialize([products_of([batch((DAY_1, 1))])], resources)
 
@@ -325,6 +331,7 @@ def write_and_stop(connection, make_lake):
     materialize([products_of(batches)], {"parquet": manager})
 
 
+@on_both
 def test_a_killed_write_is_invisible_and_repaired_by_the_next(resources, make_lake, listing, ask):
     materialize([products_of([batch((DAY_1, 1))])], resources)
 

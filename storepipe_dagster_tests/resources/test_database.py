@@ -22,6 +22,7 @@ from storepipe_dagster.resources.database import DatabaseError
 from storepipe_dagster.resources.loads import Load
 from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster_tests.resources.cart_lines import CAPTURE
+from storepipe_dagster_tests.servers.fixtures import DATABASE_SERVERS
 from storepipe_dagster_tests.servers.mariadb import LEAST
 
 FIRST_CAPTURE = "20200301T020000.000000Z.json"
@@ -29,7 +30,7 @@ DAY, NEXT_DAY = "2020-03-02", "2020-03-03"
 CART_KEY = ["cart_date", "cart_id", "occurrence"]
 
 
-@pytest.fixture(params=["sqlite", "mariadb", "mysql"])
+@pytest.fixture(params=["sqlite", *DATABASE_SERVERS])
 def another(request, tmp_path):
     """Makes one more resource, as another process has it, for the one database of the test."""
     if request.param == "sqlite":

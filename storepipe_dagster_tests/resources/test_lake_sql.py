@@ -16,6 +16,7 @@ from storepipe_dagster.history.tables import UnreadableTableError
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources.lake_sql import LakeSql, named_tables
 from storepipe_dagster.rule_checks import day_bounds, no_rows
+from storepipe_dagster_tests.io_managers.lakes import on_both
 
 SALES = pa.schema(
     [
@@ -60,6 +61,7 @@ def ask(lake, query):
         return connection.sql(query).fetchall()
 
 
+@on_both
 def test_the_three_schemas_have_one_view_per_table(lake):
     write_parquet(lake, "users", [{"user_id": 1}])
     write_parquet(lake, "carts/cart_date=2020-01-01", [{"cart_date": date(2020, 1, 1)}])
@@ -77,6 +79,7 @@ def test_the_three_schemas_have_one_view_per_table(lake):
     ]
 
 
+@on_both
 @pytest.mark.parametrize("is_there", [False, True])
 def test_an_empty_lake_has_the_schemas_and_no_views(lake, is_there):
     if is_there:
@@ -119,6 +122,7 @@ def test_only_a_query_that_needs_a_damaged_table_fails_and_names_it(lake):
         assert "--select 'key:\"raw/relational/users\"+'" in str(caught.value)
 
 
+@on_both
 def test_rows_of_a_delta_table_have_their_types(lake):
     write_sales(lake, date(2020, 1, 1))
     with connect(lake) as connection:
@@ -145,6 +149,7 @@ def test_the_day_of_an_extract_is_a_date(lake):
     ]
 
 
+@on_both
 def test_only_the_newest_version_is_seen(lake):
     write_sales(lake, date(2020, 1, 1), date(2020, 1, 2))
     write_delta(

@@ -23,7 +23,7 @@ from storepipe_dagster_tests.resources.cart_lines import (
     replace,
 )
 from storepipe_dagster_tests.servers.certificates import Authority
-from storepipe_dagster_tests.servers.mariadb import MariaDb
+from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
 from storepipe_dagster_tests.servers.proxy import Proxy
 
 
@@ -53,15 +53,16 @@ def test_a_session_is_utc_and_utf8mb4(database, name, value):
     assert session_value(database, name) == value
 
 
-def test_a_session_is_strict_whatever_the_server_is(database, database_server):
-    database_server.execute("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")
+def test_a_session_is_strict_whatever_the_server_is(own_database_server):
+    database = own_database_server.create_database(grants=LEAST).resource()
+    own_database_server.execute("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")
     try:
         assert "STRICT_ALL_TABLES" in session_value(database, "sql_mode")
         database.upsert(PRODUCTS, [(1, "a\\'b\"c", "x", "1.00", *[None] * 4)], capture=CAPTURE)
         reader = database.read("products", schemas.PRODUCTS, ["product_id"])
         assert reader.read_all()["product_title"].to_pylist() == ["a\\'b\"c"]
     finally:
-        database_server.execute("SET GLOBAL sql_mode = DEFAULT")
+        own_database_server.execute("SET GLOBAL sql_mode = DEFAULT")
 
 
 def test_tables_are_innodb_with_utf8mb4_decimal_and_64_bit_ids(database, database_server, given):

@@ -19,14 +19,14 @@ from storepipe_dagster_tests.resources.cart_lines import (
     read_items,
     replace,
 )
+from storepipe_dagster_tests.servers.mariadb import LEAST
 from storepipe_dagster_tests.servers.proxy import Proxy
 
 # --- loading --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def statements(database):
-    """What is sent, statement by statement."""
+def statements_of(database):
+    """What is sent from now on, statement by statement."""
     sent = []
     sa.event.listen(
         database.engine, "before_cursor_execute", lambda *told: sent.append(told[2].split("(")[0])
@@ -59,7 +59,8 @@ def test_lines_come_in_packets_that_a_server_takes(monkeypatch):
     assert max(map(len, packets)) == 7
 
 
-def test_a_day_is_loaded_by_load_data(database, statements):
+def test_a_day_is_loaded_by_load_data(database):
+    statements = statements_of(database)
     assert replace(database) == 3
     assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
         "LOAD DATA LOCAL INFILE 'rows' INTO TABLE cart_items CHARACTER SET utf8mb4 ",
@@ -67,14 +68,14 @@ def test_a_day_is_loaded_by_load_data(database, statements):
     ]
 
 
-def test_a_day_is_inserted_where_the_server_does_not_let_us_load(
-    database, statements, database_server
-):
-    database_server.execute("SET GLOBAL local_infile = OFF")
+def test_a_day_is_inserted_where_the_server_does_not_let_us_load(own_database_server):
+    database = own_database_server.create_database(grants=LEAST).resource()
+    statements = statements_of(database)
+    own_database_server.execute("SET GLOBAL local_infile = OFF")
     try:
         assert replace(database) == 3
     finally:
-        database_server.execute("SET GLOBAL local_infile = ON")
+        own_database_server.execute("SET GLOBAL local_infile = ON")
     assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
         "INSERT INTO cart_items ",
         "INSERT INTO storepipe_loads ",

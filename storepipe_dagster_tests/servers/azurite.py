@@ -1,11 +1,12 @@
 """A private Azurite: the Blob service of Azure storage, with accounts of a test's own."""
 
 import base64
+import contextlib
 import json
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from storepipe_dagster_tests.servers.install import program
 from storepipe_dagster_tests.servers.process import Server
 
 # Azurite takes accounts only when it starts, in one variable of at most 128 KiB.
-ACCOUNTS = 500
+ACCOUNTS = 1200
 EMULATED = StorageAccount.from_connection_string(EMULATOR)
 
 
@@ -51,8 +52,9 @@ class Azurite(Server):
         self.program = program("azurite-blob")
         super().__init__()
         self.certificate = certificate
-        self._keys = {f"account{number:03}": _random_key() for number in range(ACCOUNTS)}
-        self._fresh: Iterator[str] = iter(self._keys)
+        self._keys = {f"account{number:04}": _random_key() for number in range(ACCOUNTS)}
+        self._taken = self.folder / "taken"
+        self._taken.mkdir()
 
     @property
     def connection_string(self) -> str:
@@ -61,11 +63,11 @@ class Azurite(Server):
 
     def new_account(self, *, port: int | None = None) -> Account:
         """An account that nobody used before; `port` leads through a proxy."""
-        try:
-            name = next(self._fresh)
-        except StopIteration:
-            raise RuntimeError(f"all {ACCOUNTS} accounts are used: raise ACCOUNTS") from None
-        return self._account(name, self._keys[name], port)
+        for name, key in self._keys.items():
+            with contextlib.suppress(FileExistsError):  # by this process or by another
+                (self._taken / name).touch(exist_ok=False)
+                return self._account(name, key, port)
+        raise RuntimeError(f"all {ACCOUNTS} accounts are used: raise ACCOUNTS")
 
     def _account(self, name: str, key: str, port: int | None = None) -> Account:
         protocol = "https" if self.certificate else "http"

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HERE = ("localhost", "127.0.0.1")
 DAY = dt.timedelta(days=1)
+NAME = "Authority of storepipe's tests"
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Authority:
         self.folder = folder
         self.path = folder / "authority.pem"
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("Authority of storepipe's tests")
-        builder = _builder(self._name, self._name, self._key.public_key(), valid_until=_now() + DAY)
+        name = _name(NAME)
+        builder = _builder(name, name, self._key.public_key(), valid_until=_now() + DAY)
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         usage = _usage(key_cert_sign=True, crl_sign=True)
         builder = builder.add_extension(constraints, critical=True)
@@ -39,14 +41,22 @@ class Authority:
         builder = builder.add_extension(self._key_id, critical=False)
         _write_pem(self.path, builder.sign(self._key, hashes.SHA256()))
 
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_key": _pem_of(self._key)}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._key = serialization.load_pem_private_key(state["_key"], password=None)
+
     def issue(self, *hosts: str, expired: bool = False) -> Certificate:
         """A certificate for these host names and addresses (default: this machine)."""
         hosts = hosts or HERE
-        stem = f"{'-'.join(hosts)}{'-expired' if expired else ''}"
+        # Each has files of its own: a running server may read its again.
+        stem = f"{'-'.join(hosts)}{'-expired' if expired else ''}-{secrets.token_hex(4)}"
         paths = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
         key = ec.generate_private_key(ec.SECP256R1())
         until = _now() - DAY if expired else _now() + DAY
-        builder = _builder(_name(hosts[0]), self._name, key.public_key(), valid_until=until)
+        builder = _builder(_name(hosts[0]), _name(NAME), key.public_key(), valid_until=until)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._key_id)
         server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         names = x509.SubjectAlternativeName([_alternative_name(host) for host in hosts])
@@ -61,13 +71,7 @@ class Authority:
             builder = builder.add_extension(extension, critical=critical)
         _write_pem(paths[0], builder.sign(self._key, hashes.SHA256()))
         paths[1].touch(mode=0o600)
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        paths[1].write_bytes(_pem_of(key))
         return Certificate(*paths, authority=self.path)
 
     @property
@@ -118,6 +122,14 @@ def _alternative_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
+
+
+def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def _write_pem(path: Path, certificate: x509.Certificate) -> None:

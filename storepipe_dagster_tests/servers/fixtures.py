@@ -1,27 +1,69 @@
-"""The servers as pytest fixtures: each is started once, by the first test that wants it."""
+"""The servers as pytest fixtures: each is started once in a run, by the first test that wants it.
 
-from collections.abc import Iterator
+They serve the tests of all workers at the same time. Who kills a server, or changes what all of its
+users see, takes one of its own: `own_database_server`, or a server in a `with` block.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from storepipe_dagster_tests.servers.azurite import Azurite
 from storepipe_dagster_tests.servers.certificates import Authority
+from storepipe_dagster_tests.servers.install import WITHOUT_MYSQL, find
 from storepipe_dagster_tests.servers.mariadb import Database, MariaDb
 from storepipe_dagster_tests.servers.mysql import MySql
 from storepipe_dagster_tests.servers.postgres import Postgres, PostgresDatabase
+from storepipe_dagster_tests.servers.shared import SharedServers, ask
+
+SERVERS = pytest.StashKey[SharedServers]()
+ADDRESS = "shared_servers"
+# What a test proves on MySQL it proves on MariaDB too, and quickly.
+DATABASE_SERVERS = ["mariadb", pytest.param("mysql", marks=pytest.mark.slow)]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[SERVERS] = SharedServers()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where to ask."""
+    node.workerinput[ADDRESS] = node.config.stash[SERVERS].address
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SERVERS in config.stash:
+        config.stash[SERVERS].close()
+
+
+def need_mysql() -> None:
+    """Leave a test of MySQL out where it cannot be had; the run tells so in its last line."""
+    if find("mysqld") is None:
+        pytest.skip(WITHOUT_MYSQL)
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def shared(pytestconfig: pytest.Config) -> Callable[[str], Any]:
+    """Gives what all tests of the run share, by its name."""
+    if SERVERS in pytestconfig.stash:
+        return pytestconfig.stash[SERVERS].get
+    address = pytestconfig.workerinput[ADDRESS]
+    return lambda what: ask(address, what)
+
+
+@pytest.fixture(scope="session")
+def authority(shared: Callable[[str], Any]) -> Authority:
     """Who vouches for the certificates of these servers; its `path` is for MYSQL_SSL_CA."""
-    return Authority(tmp_path_factory.mktemp("authority"))
+    return shared("authority")
 
 
 @pytest.fixture(scope="session")
-def mariadb(authority: Authority) -> Iterator[MariaDb]:
-    """A MariaDB server that all tests share; who kills it starts it again."""
-    with MariaDb(authority.issue()) as server:
-        yield server
+def mariadb(shared: Callable[[str], Any]) -> MariaDb:
+    """The MariaDB server of the run."""
+    return shared("mariadb")
 
 
 @pytest.fixture
@@ -31,10 +73,10 @@ def mariadb_database(mariadb: MariaDb) -> Database:
 
 
 @pytest.fixture(scope="session")
-def mysql(authority: Authority) -> Iterator[MySql]:
-    """A MySQL server that all tests share; who kills it starts it again."""
-    with MySql(authority.issue()) as server:
-        yield server
+def mysql(shared: Callable[[str], Any]) -> MySql:
+    """The MySQL server of the run."""
+    need_mysql()
+    return shared("mysql")
 
 
 @pytest.fixture
@@ -43,17 +85,37 @@ def mysql_database(mysql: MySql) -> Database:
     return mysql.create_database()
 
 
-@pytest.fixture(scope="session", params=["mariadb", "mysql"])
+@pytest.fixture(scope="session", params=DATABASE_SERVERS)
 def database_server(request: pytest.FixtureRequest) -> MariaDb:
     """Run the test once on each server."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server that all tests share; who kills it starts it again."""
-    with Postgres() as server:
+def own_mariadb(authority: Authority) -> Iterator[MariaDb]:
+    """A MariaDB server that no other worker uses; who kills it starts it again."""
+    with MariaDb(authority.issue()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def own_mysql(authority: Authority) -> Iterator[MySql]:
+    """A MySQL server that no other worker uses; who kills it starts it again."""
+    need_mysql()
+    with MySql(authority.issue()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=DATABASE_SERVERS)
+def own_database_server(request: pytest.FixtureRequest) -> MariaDb:
+    """Run the test once on each server; it may change and kill it."""
+    return request.getfixturevalue(f"own_{request.param}")
+
+
+@pytest.fixture(scope="session")
+def postgres(shared: Callable[[str], Any]) -> Postgres:
+    """The PostgreSQL server of the run."""
+    return shared("postgres")
 
 
 @pytest.fixture
@@ -63,10 +125,9 @@ def postgres_database(postgres: Postgres) -> PostgresDatabase:
 
 
 @pytest.fixture(scope="session")
-def azurite() -> Iterator[Azurite]:
-    """An Azurite that all tests share; who stops it starts it again."""
-    with Azurite() as server:
-        yield server
+def azurite(shared: Callable[[str], Any]) -> Azurite:
+    """The Azurite of the run."""
+    return shared("azurite")
 
 
 @pytest.fixture

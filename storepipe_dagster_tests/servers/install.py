@@ -1,23 +1,39 @@
-"""Installs what the servers of the tests need: `python -m storepipe_dagster_tests.servers.install`.
+"""Installs what the tests need beside Python's packages: `python3 …/servers/install.py`.
 
-Debian's packages go where Debian puts them, the rest into `.servers`; what is there already is
-used. MySQL is in Debian's unstable release only: it is unpacked, with its own libraries, into
-`.servers`, and the machine's packages stay as they are. Uses the standard library only.
+It checks the machine first: where something is missing that it may not install, it prints one
+message and installs nothing. Packages of Debian or Ubuntu go where they belong, the rest into
+`.servers`; what is there already is used. MySQL is unpacked, with its own libraries, into
+`.servers`, and the machine's packages stay as they are; where it cannot be had, MariaDB stands in
+for it, but not where CI is set. Uses the standard library only, and runs before anything else.
 """
 
+from __future__ import annotations
+
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Iterable, Sequence  # noqa: UP035 - an old Python must be able to say so
 
-FOLDER = Path(__file__).parents[2] / ".servers"
+TOP = Path(__file__).parents[2]
+FOLDER = TOP / ".servers"
+UV = TOP / ".uv" / "bin" / "uv"  # what pip is for
+OLDEST_PYTHON = (3, 10)
+OLDEST_JAVA = 17  # of Spark 4
+OLDEST_NODE = 18  # of Azurite
 AZURITE = "3.37.0"
+PIP, JAVA, NODE = "pip", "java", "node"
 # Which package of Debian brings which program.
 DEBIAN = {
+    PIP: "python3-pip",
+    JAVA: "openjdk-17-jre-headless",
+    NODE: "nodejs",
+    "npm": "npm",
     "mariadbd": "mariadb-server-core",
     "mariadb-install-db": "mariadb-server-core",
+    "mariadb": "mariadb-client-core",
     "my_print_defaults": "mariadb-client-core",
     "setpriv": "util-linux",
     "chromium": "chromium",
@@ -25,12 +41,27 @@ DEBIAN = {
     "cc": "gcc",
     "gencat": "libc6-dev",  # which depends on the package of this program, and brings C's headers
 }
+# Later releases have another one.
+ALTERNATIVES = {
+    "openjdk-17-jre-headless": ["openjdk-21-jre-headless", "default-jre-headless"],
+    "mariadb-server-core": ["mariadb-server-core-10.6"],
+    "mariadb-client-core": ["mariadb-client-core-10.6"],
+}
 AZURITE_FOLDER = FOLDER / f"azurite-{AZURITE}"
 OURS = {
     "azurite-blob": AZURITE_FOLDER / "node_modules" / ".bin" / "azurite-blob",
     "mysqld": FOLDER / "mysql" / "mysqld",
 }
-DEBIAN_KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+NO_MYSQL = FOLDER / "mysql-cannot-be-had"
+KEYS = Path("/usr/share/keyrings")
+ARCHIVES = {  # of MySQL: the key, the release if not the machine's own, the names of the package
+    "Debian": (KEYS / "debian-archive-keyring.gpg", "sid", ["mysql-server-core"]),
+    "Ubuntu": (
+        KEYS / "ubuntu-archive-keyring.gpg",
+        None,
+        ["mysql-server-core", "mysql-server-core-8.0"],
+    ),
+}
 # An ordinary user's PATH may lack the folders of servers; Debian's PostgreSQL is on nobody's.
 SEARCH_PATH = os.pathsep.join(
     [
@@ -40,19 +71,18 @@ SEARCH_PATH = os.pathsep.join(
         *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
     ]
 )
-BY_HAND = f"""\
-The tests run on real servers. What is missing: {{missing}}.
-{{reason}}
-By hand:
-    apt-get install --no-install-recommends {" ".join(dict.fromkeys(DEBIAN.values()))} nodejs npm
-    npm install --prefix {AZURITE_FOLDER} azurite@{AZURITE}
-    a MySQL server of version 8 or later, started by {OURS["mysqld"]}
+BY_HAND = """\
+The tests run on real servers. What is missing: {missing}.
+{reason}
+What to install, as root, on Debian or Ubuntu:
+    apt-get install --no-install-recommends {packages}
 Then run `make test` again."""
+WITHOUT_MYSQL = "MySQL cannot be had on this machine: MariaDB stood in for it."
 MYSQLD = """\
 #!/bin/sh
 # MySQL on the libraries that it was built for, which are newer than the machine's.
 here=$(dirname "$(realpath "$0")")
-exec "$here/{loader}" --library-path "$here/{libraries}" "$here/usr/sbin/mysqld" "$@" \\
+exec "$here/{loader}" --library-path "{libraries}" "$here/usr/sbin/mysqld" "$@" \\
     --basedir="$here/usr"
 """
 
@@ -61,7 +91,9 @@ class MissingServerError(RuntimeError):
     """A program that the tests need is not there; the message tells how to install it."""
 
     def __init__(self, missing: Iterable[str], reason: str) -> None:
-        super().__init__(BY_HAND.format(missing=", ".join(missing), reason=reason))
+        packages = " ".join(dict.fromkeys(DEBIAN.values()))
+        told = BY_HAND.format(missing=", ".join(missing), reason=reason, packages=packages)
+        super().__init__(told)
 
 
 class InstallError(RuntimeError):
@@ -84,27 +116,84 @@ def program(name: str) -> Path:
     return found
 
 
+def missing_packages() -> dict[str, str]:
+    """The package by what lacks here: a program, or one that is new enough."""
+    missing = {name: package for name, package in DEBIAN.items() if not _is_there(name)}
+    if find("azurite-blob"):
+        missing.pop("npm", None)
+    return missing
+
+
+def _is_there(name: str) -> bool:
+    if name == PIP:
+        return UV.exists() or run_quietly(sys.executable, "-m", "pip", "--version") is not None
+    if name == JAVA:
+        home = os.environ.get("JAVA_HOME")
+        java = Path(home) / "bin" / "java" if home else find(JAVA)
+        return java is not None and version_of(java, "-version") >= OLDEST_JAVA
+    if name == NODE:
+        node = find(NODE)
+        return node is not None and version_of(node, "--version") >= OLDEST_NODE
+    return find(name) is not None
+
+
+def version_of(command: Path, option: str) -> int:
+    """The first number of its version, as 17, or 8 for Java 1.8; 0 if it does not run."""
+    told = run_quietly(command, option) or ""
+    found = re.search(r"(?:1\.(?=[0-8]\.))?(\d+)", told)
+    return int(found.group(1)) if found else 0
+
+
+def check() -> None:
+    """See whether all can be installed that is missing; raises `MissingServerError`."""
+    missing = missing_packages()
+    if not missing:
+        return
+    names = [f"{name} ({package})" for name, package in missing.items()]
+    if find("apt-get") is None:
+        raise MissingServerError(names, "This machine has no apt-get.")
+    if as_root() is None:
+        raise MissingServerError(names, "Only root may install packages, and there is no sudo.")
+
+
+def as_root() -> list[str] | None:
+    """What stands before a command of root's; nothing where there is no way to be root."""
+    if os.geteuid() == 0:
+        return []
+    sudo = find("sudo")
+    if sudo is None:
+        return None
+    asks = sys.stdin is not None and sys.stdin.isatty()
+    return [str(sudo)] if asks or run_quietly(sudo, "-n", "true") is not None else None
+
+
 def install() -> None:
     """Install what is missing; raises `MissingServerError` where that is not allowed."""
-    packages = dict.fromkeys(package for name, package in DEBIAN.items() if find(name) is None)
-    mysql = [] if find("mysqld") else ["mysql-server"]
-    if packages or mysql:
-        need("apt-get", [*packages, *mysql], "This machine has no apt-get.")
-        if os.geteuid() == 0:
-            say("asking what Debian has")
-            apt_get("update")
-    if packages:
-        if os.geteuid() != 0:
-            raise MissingServerError(packages, "Only root may install Debian's packages.")
-        say(f"installing Debian's {', '.join(packages)}")
+    check()
+    missing = missing_packages()
+    if missing:
+        say("asking what packages there are")
+        apt_get("update")
+        packages = list(dict.fromkeys(map(newest, missing.values())))
+        say(f"installing {', '.join(packages)}")
         apt_get("install", "--yes", "--no-install-recommends", *packages)
+        if missing_packages():
+            reason = "This release of Debian or Ubuntu has no newer ones: install them otherwise."
+            raise MissingServerError(missing_packages(), reason)
     if find("azurite-blob") is None:
-        need("npm", ["azurite"], "Azurite needs Node.js and npm.")
         say(f"installing Azurite {AZURITE}, about half a minute")
         install_azurite(fresh_folder("azurite"))
-    if mysql:
-        say("unpacking MySQL of Debian's unstable release")
-        install_mysql(fresh_folder("mysql"))
+    if find("mysqld") is None:
+        install_mysql_or_do_without()
+
+
+def newest(package: str) -> str:
+    """The package, or the one that this release has in its place."""
+    for name in [package, *ALTERNATIVES.get(package, [])]:
+        told = run("apt-cache", "policy", name)
+        if "Candidate:" in told and "Candidate: (none)" not in told:
+            return name
+    return package
 
 
 def install_azurite(folder: Path) -> None:
@@ -118,14 +207,33 @@ def install_azurite(folder: Path) -> None:
     folder.rename(AZURITE_FOLDER)
 
 
+def install_mysql_or_do_without() -> None:
+    """Where MySQL cannot be had MariaDB stands in for it; with CI set that is an error."""
+    in_ci = bool(os.environ.get("CI"))
+    if NO_MYSQL.exists() and not in_ci:
+        return
+    say("unpacking MySQL")
+    try:
+        install_mysql(fresh_folder("mysql"))
+    except InstallError as error:
+        if in_ci:
+            raise
+        NO_MYSQL.write_text(str(error))
+        say(f"MySQL cannot be had: MariaDB stands in for it. {NO_MYSQL} says why; delete it to try")
+    else:
+        NO_MYSQL.unlink(missing_ok=True)
+
+
 def install_mysql(folder: Path) -> None:
     """Let an apt of our own, which knows of no installed package, fetch MySQL and all it needs."""
+    address, distribution = archive_of_this_machine()
+    key, release, names = ARCHIVES[distribution]
     apt = folder / "apt"
     for name in ("sources", "state", "cache"):
         (apt / name).mkdir(parents=True)
     (apt / "status").touch()
-    (apt / "sources" / "unstable.list").write_text(
-        f"deb [signed-by={DEBIAN_KEYS}] {debian_address()} sid main\n"
+    (apt / "sources" / "mysql.list").write_text(
+        f"deb [signed-by={key}] {address} {release or codename()} main\n"
     )
     own = (
         "--option=Dir::Etc::sourcelist=/dev/null",
@@ -136,38 +244,55 @@ def install_mysql(folder: Path) -> None:
         f"--option=Dir::State::status={apt / 'status'}",
         f"--option=Dir::Cache={apt / 'cache'}",
         "--option=Acquire::Languages=none",
-        "--option=APT::Sandbox::User=root",
+        "--option=Acquire::Retries=2",
+        f"--option=APT::Sandbox::User={'root' if os.geteuid() == 0 else ''}",
     )
-    apt_get("update", *own)
-    apt_get(
-        *("install", "--yes", "--download-only", "--no-install-recommends", *own),
-        "mysql-server-core",
-    )
+    run(*APT_GET, "update", *own)
+    options = ("install", "--yes", "--download-only", "--no-install-recommends", *own)
+    first, *others = names
+    try:
+        run(*APT_GET, *options, first)
+    except InstallError:
+        if not others:
+            raise
+        run(*APT_GET, *options, *others)
     for package in (apt / "cache" / "archives").glob("*.deb"):
         if "perl" not in package.name:  # scripts that we do not run
             run("dpkg-deb", "--extract", package, folder)
     shutil.rmtree(apt)
-    loader = next(folder.glob("usr/lib/*-linux-gnu*/ld-linux*.so.*")).relative_to(folder)
+    loaders = [*folder.glob("usr/lib/*/ld-linux*.so.*"), *folder.glob("lib/*/ld-linux*.so.*")]
+    if not loaders:
+        raise InstallError("MySQL's packages came without the C library")
+    loader = loaders[0].relative_to(folder)
+    libraries = dict.fromkeys([loader.parent, Path("usr") / "lib" / loader.parent.name])
     start = folder / "mysqld"
-    start.write_text(MYSQLD.format(loader=loader, libraries=loader.parent))
+    start.write_text(
+        MYSQLD.format(loader=loader, libraries=":".join(f"$here/{path}" for path in libraries))
+    )
     start.chmod(0o755)
     run(start, "--no-defaults", "--version")
     folder.rename(FOLDER / "mysql")
 
 
-def debian_address() -> str:
-    """Where this machine's apt has Debian from."""
+def archive_of_this_machine() -> tuple[str, str]:
+    """Where this machine's apt has its packages from, and whether that is Debian or Ubuntu."""
     described = run(
         *("apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)"),
         "Identifier: Packages",
     )
     for line in described.splitlines():
         origin, label, address = line.split(" ", 2)
-        if origin == label == "Debian":
-            return address
-    raise MissingServerError(
-        ["mysql-server"], "apt knows of no Debian archive; perhaps root must run `apt-get update`."
-    )
+        if origin == label and origin in ARCHIVES:
+            return address, origin
+    raise InstallError("apt knows of no archive; perhaps root must run `apt-get update`")
+
+
+def codename() -> str:
+    """The name of this machine's release."""
+    found = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.MULTILINE)
+    if found is None:
+        raise InstallError("/etc/os-release tells no VERSION_CODENAME")
+    return found.group(1)
 
 
 def fresh_folder(name: str) -> Path:
@@ -178,39 +303,50 @@ def fresh_folder(name: str) -> Path:
     return folder
 
 
+APT_GET = ("apt-get", "--quiet=2", "--option=DPkg::Lock::Timeout=300")
+
+
 def apt_get(*arguments: str) -> None:
-    run(
-        *("apt-get", "--quiet=2", "--option=DPkg::Lock::Timeout=300", *arguments),
-        DEBIAN_FRONTEND="noninteractive",
-    )
+    """Change the machine's packages."""
+    root = as_root() or []
+    run(*root, "env", "DEBIAN_FRONTEND=noninteractive", *APT_GET, *arguments)
 
 
-def need(tool: str, for_what: Iterable[str], reason: str) -> None:
-    if find(tool) is None:
-        raise MissingServerError(for_what, reason)
-
-
-def run(*command: str | Path, **environment: str) -> str:
+def run(*command: str | Path) -> str:
     """Run a command to its end; gives what it wrote."""
     done = subprocess.run(
-        command,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode != 0:
         raise InstallError(f"{' '.join(map(str, command))} failed:\n{done.stdout}")
     return done.stdout
 
 
+def run_quietly(*command: str | Path) -> str | None:
+    """What a command wrote; nothing where it failed or cannot run."""
+    try:
+        return run(*command)
+    except (OSError, InstallError):
+        return None
+
+
 def say(what: str) -> None:
     print(f"servers: {what}", flush=True)
 
 
+def main(arguments: Sequence[str]) -> None:
+    """With `check` only see whether all that is missing can be installed."""
+    if sys.version_info < OLDEST_PYTHON:
+        newer = ".".join(map(str, OLDEST_PYTHON))
+        raise InstallError(
+            f"storepipe needs Python {newer} or newer, and this is {sys.version.split()[0]}. "
+            f"Install one, and name it: make test PYTHON=python{newer}"
+        )
+    check() if list(arguments) == ["check"] else install()
+
+
 if __name__ == "__main__":
     try:
-        install()
+        main(sys.argv[1:])
     except (MissingServerError, InstallError) as error:
         sys.exit(str(error))

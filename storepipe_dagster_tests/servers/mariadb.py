@@ -6,13 +6,16 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pymysql
 
-from storepipe_dagster.resources.mysql import MySqlDatabase
 from storepipe_dagster_tests.servers.certificates import Certificate
 from storepipe_dagster_tests.servers.install import program
 from storepipe_dagster_tests.servers.process import Server
+
+if TYPE_CHECKING:
+    from storepipe_dagster.resources.mysql import MySqlDatabase
 
 ALL = "ALL"
 # What the pipeline's own user needs, and no more.
@@ -39,8 +42,11 @@ class Database:
             "MYSQL_DATABASE": self.database,
         }
 
-    def resource(self, **changed: object) -> MySqlDatabase:
+    def resource(self, **changed: object) -> "MySqlDatabase":
         """What the pipeline's assets get, with some of its fields changed."""
+        # A server needs none of the pipeline, which takes seconds to load.
+        from storepipe_dagster.resources.mysql import MySqlDatabase  # noqa: PLC0415
+
         fields = ("host", "port", "user", "password", "database")
         return MySqlDatabase(**{name: getattr(self, name) for name in fields} | changed)
 
@@ -65,13 +71,13 @@ class MariaDb(Server):
         init = self.folder / "init.sql"
         init.touch(mode=0o600)
         init.write_text(f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{self.root_password}';\n")
-        self.make_data()
+        self.copy_prepared(self.program, self.make_data, self.data)
 
-    def make_data(self) -> None:
+    def make_data(self, folder: Path) -> None:
         self.run(
             program("mariadb-install-db"),
             "--no-defaults",
-            f"--datadir={self.data}",
+            f"--datadir={folder}",
             "--auth-root-authentication-method=normal",
             "--skip-name-resolve",
             "--skip-test-db",
@@ -143,15 +149,20 @@ class MariaDb(Server):
         )
         who = [database.user, "%"]
         tls = "REQUIRE SSL" if require_tls else ""
-        self.execute(f"CREATE DATABASE `{database.database}`")
-        self.execute(f"CREATE USER %s@%s {self.identified} %s {tls}", [*who, database.password])
-        self.execute(f"GRANT {grants} ON `{database.database}`.* TO %s@%s", who)
+        with self.asking() as ask:
+            ask(f"CREATE DATABASE `{database.database}`")
+            ask(f"CREATE USER %s@%s {self.identified} %s {tls}", [*who, database.password])
+            ask(f"GRANT {grants} ON `{database.database}`.* TO %s@%s", who)
         return database
 
     @contextlib.contextmanager
     def _administrator(self) -> Iterator[pymysql.Connection]:
         with pymysql.connect(
-            unix_socket=str(self.socket), user="root", password=self.root_password, autocommit=True
+            unix_socket=str(self.socket),
+            user="root",
+            password=self.root_password,
+            autocommit=True,
+            ssl_disabled=True,  # else it reads all authorities of this machine each time
         ) as connection:
             yield connection
 

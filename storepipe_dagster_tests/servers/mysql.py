@@ -13,12 +13,12 @@ class MySql(MariaDb):
     server_program = "mysqld"
     identified = "IDENTIFIED WITH caching_sha2_password BY"
 
-    def make_data(self) -> None:
+    def make_data(self, folder: Path) -> None:
         self.run(
             self.program,
             "--no-defaults",
             "--initialize-insecure",
-            f"--datadir={self.data}",
+            f"--datadir={folder}",
             *as_root(),
         )
 

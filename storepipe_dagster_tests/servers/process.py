@@ -8,10 +8,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
+
+from filelock import FileLock
+
+from storepipe_dagster_tests.servers.install import FOLDER
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -26,7 +30,11 @@ class ServerError(RuntimeError):
 
 
 class Server:
-    """Use it in a `with` block, which starts it, and ends it and removes its folder at the end."""
+    """Use it in a `with` block, which starts it, and ends it and removes its folder at the end.
+
+    A copy by pickle, in another process or in this one, serves its clients and cannot start, stop
+    or kill it.
+    """
 
     name: ClassVar[str]
     start_seconds: ClassVar[float] = START_SECONDS
@@ -38,7 +46,12 @@ class Server:
         self.log = self.folder / "server.log"
         self.temporary = self.folder / "tmp"
         self.temporary.mkdir()
+        self.pid: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_copy = False
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_process": None, "_is_copy": True}
 
     def prepare(self) -> None:
         """What is done once, before the first start."""
@@ -56,6 +69,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, or start it again on the same port and data; returns when it answers."""
+        self._need_the_original()
         if self.running:
             raise ServerError(f"{self.name} runs already")
         if not self.log.exists():
@@ -71,12 +85,26 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the test run, which then stops it
             ).result()
+        self.pid = self._process.pid
         deadline = time.monotonic() + self.start_seconds
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise ServerError(f"{self.name} did not start; its log ends:\n{self._last_words()}")
             time.sleep(0.02)
+
+    def copy_prepared(self, program: Path, make: Callable[[Path], None], folder: Path) -> None:
+        """Give the server the data that it starts with: made once for this program, then copied."""
+        size_and_time = program.stat().st_size, program.stat().st_mtime_ns
+        prepared = FOLDER / "-".join(map(str, (f"prepared-{self.name}", *size_and_time)))
+        if not prepared.exists():
+            FOLDER.mkdir(exist_ok=True)
+            with FileLock(FOLDER / f"prepared-{self.name}.lock"):
+                if not prepared.exists():
+                    with tempfile.TemporaryDirectory(dir=FOLDER) as new:
+                        make(Path(new) / "data")
+                        (Path(new) / "data").rename(prepared)
+        self.run("cp", "--recursive", "--preserve", "--sparse=always", prepared, folder)
 
     def run(self, *command: str | Path) -> None:
         """Run a command of the server's to its end."""
@@ -96,9 +124,15 @@ class Server:
 
     @property
     def running(self) -> bool:
+        self._need_the_original()
         return self._process is not None and self._process.poll() is None
 
+    def _need_the_original(self) -> None:
+        if self._is_copy:
+            raise ServerError(f"this {self.name} serves other tests as well: use one of your own")
+
     def _end(self, how: signal.Signals) -> None:
+        self._need_the_original()
         if self._process is None:
             return
         process, self._process = self._process, None

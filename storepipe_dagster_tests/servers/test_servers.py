@@ -20,6 +20,7 @@ from azure.storage.blob import BlobServiceClient
 
 from storepipe_dagster_tests.servers.azurite import Azurite, access_token
 from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
+from storepipe_dagster_tests.servers.postgres import Postgres
 from storepipe_dagster_tests.servers.process import ServerError, free_port
 
 TOP = Path(__file__).parents[2]
@@ -27,16 +28,33 @@ SERVE_UNTIL_KILLED = """
 import sys, time
 from storepipe_dagster_tests.servers.mariadb import MariaDb
 with MariaDb() as server:
-    print(server._process.pid, server.folder, flush=True)
+    print(server.pid, server.folder, flush=True)
     time.sleep(60)
 """
 
 
 ONE_TEST = """
-def test_that_ends_badly(mariadb, azurite):
-    for server in (mariadb, azurite):
-        print("server", server._process.pid, server.folder)
+def test_that_ends_badly(mariadb, own_mariadb):
+    for server in (mariadb, own_mariadb):
+        print("server", server.pid, server.folder)
     {ending}
+"""
+TWO_WORKERS = """
+import os
+from pathlib import Path
+import pytest
+
+HERE = Path(__file__).parent
+
+@pytest.mark.parametrize("number", range(4))
+def test_that_sees_a_server(mariadb, azurite, number):
+    assert mariadb.execute("SELECT 1") == ((1,),)
+    account = azurite.new_account()
+    (HERE / f"seen-{number}").write_text(
+        f"{os.getpid()} {mariadb.pid} {mariadb.folder} {account.name}"
+    )
+    if number == 0:
+        os._exit(9)
 """
 
 
@@ -58,18 +76,18 @@ def ask(database, sql, **options):
         return cursor.fetchall()
 
 
-def test_what_was_committed_outlives_a_kill(database_server):
-    database = database_server.create_database()
+def test_what_was_committed_outlives_a_kill(own_database_server):
+    database = own_database_server.create_database()
     ask(database, "CREATE TABLE kept (id INT)")
     ask(database, "INSERT INTO kept VALUES (1), (2)")
     open_connection = connect(database)
     open_connection.begin()
     open_connection.query("INSERT INTO kept VALUES (3)")
-    database_server.kill()
-    assert not database_server.running
+    own_database_server.kill()
+    assert not own_database_server.running
     with pytest.raises(pymysql.OperationalError, match="Can't connect"):
         connect(database)
-    database_server.start()
+    own_database_server.start()
     assert ask(database, "SELECT id FROM kept ORDER BY id") == ((1,), (2,))
 
 
@@ -129,16 +147,17 @@ def test_mariadb_comes_up_with_its_own_character_set(mariadb):
     assert mariadb.execute("SELECT @@global.character_set_server") == (("latin1",),)
 
 
-def test_postgres_keeps_what_was_committed_and_its_databases_apart(postgres):
-    mine, theirs = postgres.create_database(), postgres.create_database()
-    mine.ask("CREATE TABLE kept AS SELECT 1 AS id")
-    postgres.kill()
-    with pytest.raises(psycopg2.OperationalError, match="Connection refused"):
-        mine.ask("SELECT 1")
-    postgres.start()
-    assert mine.ask("SELECT id FROM kept") == [(1,)]
-    with pytest.raises(psycopg2.errors.UndefinedTable):
-        theirs.ask("SELECT id FROM kept")
+def test_postgres_keeps_what_was_committed_and_its_databases_apart():
+    with Postgres() as postgres:
+        mine, theirs = postgres.create_database(), postgres.create_database()
+        mine.ask("CREATE TABLE kept AS SELECT 1 AS id")
+        postgres.kill()
+        with pytest.raises(psycopg2.OperationalError, match="Connection refused"):
+            mine.ask("SELECT 1")
+        postgres.start()
+        assert mine.ask("SELECT id FROM kept") == [(1,)]
+        with pytest.raises(psycopg2.errors.UndefinedTable):
+            theirs.ask("SELECT id FROM kept")
     assert mine.password not in repr(mine)
 
 
@@ -222,9 +241,16 @@ def test_a_server_that_cannot_start_shows_its_log():
     assert not server.folder.exists()
 
 
-def test_a_server_is_not_started_twice(mariadb):
+def test_a_server_is_not_started_twice(own_mariadb):
     with pytest.raises(ServerError, match="runs already"):
-        mariadb.start()
+        own_mariadb.start()
+
+
+@pytest.mark.parametrize("change", ["start", "stop", "kill"])
+def test_a_server_of_all_tests_is_started_and_ended_by_none(mariadb, change):
+    with pytest.raises(ServerError, match="this mariadb serves other tests as well"):
+        getattr(mariadb, change)()
+    assert mariadb.execute("SELECT 1") == ((1,),)
 
 
 def test_a_server_started_by_a_thread_outlives_the_thread():
@@ -237,19 +263,39 @@ def test_a_server_started_by_a_thread_outlives_the_thread():
         assert server.execute("SELECT 1") == ((1,),)
 
 
-@pytest.mark.parametrize("ending", ["assert False", "raise KeyboardInterrupt"])
-def test_servers_end_with_a_test_run_that_fails(tmp_path, ending):
-    test = tmp_path / "test_one.py"
-    test.write_text(ONE_TEST.format(ending=ending))
+def run_pytest(*arguments):
+    """Run tests that have our servers, and none of our other fixtures."""
     plugin = "storepipe_dagster_tests.servers.fixtures"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-s", "-p", plugin, "-c", os.devnull, test],
-        cwd=tmp_path,
+    folder = arguments[-1].parent
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", plugin, "-c", os.devnull, *arguments],
+        cwd=folder,
         check=False,
         env={**os.environ, "PYTHONPATH": str(TOP)},
         capture_output=True,
         text=True,
     )
+
+
+def test_workers_share_a_server_that_outlives_a_crash_of_one_and_ends_with_the_run(tmp_path):
+    test = tmp_path / "test_two.py"
+    test.write_text(TWO_WORKERS)
+    done = run_pytest("--numprocesses=2", "--dist=load", test)
+    assert "1 failed, 3 passed" in done.stdout
+    seen = [path.read_text().split() for path in sorted(tmp_path.glob("seen-*"))]
+    workers, pids, folders, accounts = (set(column) for column in zip(*seen, strict=True))
+    assert len(workers) > 1
+    assert len(accounts) == 4
+    [pid], [folder] = pids, folders
+    assert not psutil.pid_exists(int(pid))
+    assert not Path(folder).exists()
+
+
+@pytest.mark.parametrize("ending", ["assert False", "raise KeyboardInterrupt"])
+def test_servers_end_with_a_test_run_that_fails(tmp_path, ending):
+    test = tmp_path / "test_one.py"
+    test.write_text(ONE_TEST.format(ending=ending))
+    done = run_pytest("-s", test)
     assert done.returncode != 0
     servers = re.findall(r"^.*server (\d+) (/\S+)$", done.stdout, re.MULTILINE)
     assert len(servers) == 2

@@ -87,7 +87,7 @@ def test_the_classic_api_computes_the_same_tables(sail):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

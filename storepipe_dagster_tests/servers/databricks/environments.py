@@ -205,3 +205,7 @@ def _canonical(name: str) -> str:
 
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":  # `make servers`: what a test would wait for otherwise
+    runtime_environment()
