@@ -12,7 +12,7 @@ from storepipe_dagster_tests.servers.mariadb import LEAST
 NOBODY = "http://127.0.0.1:9"  # the discard port
 
 
-@pytest.fixture(scope="session", params=["local", "azure"])
+@pytest.fixture(scope="session", params=["local", pytest.param("azure", marks=pytest.mark.slow)])
 def new_home(request, tmp_path_factory):
     """Makes an empty home: a folder and SQLite, or Azurite and MariaDB with no right too many."""
 
@@ -34,8 +34,8 @@ def new_home(request, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shop_url():
-    """A synthetic store with carts on ten days."""
-    with store_process(carts=1500, days=10, seed=3) as url:
+    """A synthetic store with carts on four days."""
+    with store_process(carts=200, days=4, seed=3) as url:
         yield url
 
 
@@ -47,7 +47,7 @@ def clean(shop_url, tmp_path_factory, worker_id):
     with FileLock(f"{tables}.lock"):
         if not tables.exists():
             home = Home(own, shop_url)
-            home.run("2020-01-01", "2020-01-10")
+            home.run("2020-01-01", "2020-01-04")
             tables.write_text(json.dumps(home.tables()))
     return json.loads(tables.read_text())
 
