@@ -33,6 +33,12 @@ def new_home(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def new_laptop(tmp_path_factory):
+    """Makes an empty home with a folder and SQLite, where another deployment adds nothing."""
+    return lambda api_url=NOBODY, **extra: Home(tmp_path_factory.mktemp("laptop"), api_url, extra)
+
+
+@pytest.fixture(scope="session")
 def shop_url():
     """A synthetic store with carts on four days."""
     with store_process(carts=200, days=4, seed=3) as url:
@@ -56,4 +62,4 @@ def clean(shop_url, tmp_path_factory, worker_id):
 def demo(new_home):
     """A home that the demo made, and what the command said."""
     home = new_home()
-    return home, home.command("demo", "--carts", "1200", "--days", "40", "--seed", "5")
+    return home, home.command("demo", "--carts", "400", "--days", "8", "--seed", "5")

@@ -21,12 +21,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
+
+import tenacity
 
 LOADED = [
     "adlfs",
@@ -47,6 +51,9 @@ LOADED = [
     "storepipe_dagster.resources.deployments",
 ]
 FIRST_DAY = "STOREPIPE_START_DATE"  # read when the graph is imported
+# Set to 1 in the environment of a command that waits before it asks a store again, it waits a
+# hundredth of that. How long it does is tested with the store's client.
+QUICK_WAITS = "STOREPIPE_TESTS_QUICK_WAITS"
 REPOSITORY = Path(__file__).parents[2]
 REQUEST_BYTES = 1 << 20
 
@@ -181,6 +188,8 @@ def begin(
     if "LD_PRELOAD" in environment:
         ctypes.CDLL(None).read_environment()  # of end_at_write.c
         del os.environ["LD_PRELOAD"]
+    if QUICK_WAITS in environment:
+        tenacity.nap.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
     sys.argv = ["storepipe", *arguments]
     return arguments
 

@@ -166,7 +166,7 @@ def test_the_run_of_a_process_that_is_gone_is_closed_by_the_next(demo, monkeypat
 
     home, _ = demo
     monkeypatch.setenv("DAGSTER_HOME", str(home.path / "dagster"))
-    process = home.start("run", "--from", "2020-01-01", "--to", "2020-01-20")
+    process = home.start("run", "--from", "2020-01-01", "--to", "2020-01-08")
     for line in process.stderr:
         if line.startswith("[ 2/"):
             break

@@ -24,6 +24,7 @@ from storepipe_dagster_tests.servers.databricks.runs import (
     CLUSTER_DOES_NOT_START,
     NEVER,
     SPOT_EVICTION,
+    TIMED_OUT,
     Ending,
 )
 from storepipe_dagster_tests.servers.databricks.workspace import Workspace
@@ -250,9 +251,10 @@ def test_a_step_that_was_done_is_not_undone_by_how_its_run_ends(databricks):
 
 @pytest.mark.slow
 def test_a_run_that_takes_too_long_is_ended_and_launched_again(databricks):
-    databricks.workspace.scripted.append(NEVER)
-    done, launched = databricks.run(*A_DAY, *PRICES, DATABRICKS_TIMEOUT_SECONDS="25")
+    databricks.workspace.scripted.append(TIMED_OUT)  # the workspace's tests wait for one
+    done, launched = databricks.run(*A_DAY, *PRICES, DATABRICKS_TIMEOUT_SECONDS="3599")
     assert done.returncode == 0, done.stderr
+    assert [run.request["timeout_seconds"] for run in launched] == [3599, 3599]
     assert [run.result_state for run in launched] == ["TIMEDOUT", "SUCCESS"]
 
 

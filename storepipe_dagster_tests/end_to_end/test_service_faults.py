@@ -58,13 +58,17 @@ def server():
 
 @pytest.fixture
 def home(server, variables, big_day, tmp_path):
-    """A home with the day of a small shop in it, which now is asked to take the big day."""
+    """A home of the shop with the big day."""
     variables |= server.create_database(grants=LEAST).environment()
-    with store_process(carts=40, days=10, seed=1) as url:
-        home = Home(tmp_path, url, variables)
-        home.run(DAY, DAY, "--select", "not group:refined")
     with store_process(from_dir=big_day) as url:
-        yield replace(home, api_url=url)
+        yield Home(tmp_path, url, variables)
+
+
+@pytest.fixture
+def small_day(home):
+    """The day of a small shop is in that home."""
+    with store_process(carts=40, days=10, seed=1) as url:
+        replace(home, api_url=url).run(DAY, DAY, "--select", "not group:refined")
 
 
 def kill_at(server, statement, *, for_seconds):
@@ -116,7 +120,7 @@ def test_a_server_killed_in_the_middle_and_back_soon_costs_the_run_nothing(
     server, home, statement, for_seconds, restarts
 ):
     killing = kill_at(server, statement, for_seconds=for_seconds)
-    done = home.run(DAY, DAY)
+    done = home.run(DAY, DAY, "--select", "not group:refined")
     killing.join()
     assert "has closed the connection" in done.stderr
     assert done.stderr.count(" starts again. ") >= restarts
@@ -125,7 +129,7 @@ def test_a_server_killed_in_the_middle_and_back_soon_costs_the_run_nothing(
 
 
 @pytest.mark.slow
-def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, home):
+def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, home, small_day):
     before = rows_in_the_database(server, home)
     sold = home.sql(SOLD)
     killing = kill_at(server, "LOAD DATA", for_seconds=None)
@@ -138,7 +142,7 @@ def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, h
 
     server.start()
     assert rows_in_the_database(server, home) == before > 0
-    home.run(DAY, DAY)
+    home.run(DAY, DAY, "--select", "not group:refined")
     assert home.sql(SOLD) == BIG
 
 
@@ -171,16 +175,14 @@ def test_an_account_that_is_busy_and_drops_connections_costs_the_run_nothing(
 # --- two runs at once -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ranges",
     [
-        pytest.param(
-            [(FIRST, "2020-01-02"), ("2020-01-03", LAST)],
-            id="on different days",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param([(FIRST, LAST), (FIRST, LAST)], id="on the same days"),
+        [(FIRST, "2020-01-02"), ("2020-01-03", LAST)],
+        [(FIRST, LAST), (FIRST, LAST)],
     ],
+    ids=["on different days", "on the same days"],
 )
 def test_two_runs_at_once_lose_and_double_nothing(
     mariadb, variables, shop_url, clean, tmp_path, ranges
