@@ -13,13 +13,11 @@ RUN = ("run", "--from", "2020-01-01", "--to", "2020-01-01")
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("run", "--help"),
         ("run", "--from", "yesterday"),
         (*RUN, "--select", "group:nope"),
         ("sql", "SELECT 1.50::DECIMAL(12, 2) AS money"),
-        ("status", "--from", "2020-01-01", "--to", "2020-01-01", "--format", "json"),
     ],
-    ids=["help", "bad option", "mistake", "sql", "status"],
+    ids=["bad option", "mistake", "sql"],
 )
 def test_it_prints_and_ends_the_same(tmp_path, arguments):
     home = Home(tmp_path)

@@ -147,6 +147,7 @@ def to_an_earlier_contract(home, name):
     )
 
 
+@pytest.mark.slow
 def test_an_intended_change_is_rolled_out_by_the_run_that_the_error_names(home):
     before = rows_of(home)
     for name in ("trusted/sales", "refined/sales_by_category"):

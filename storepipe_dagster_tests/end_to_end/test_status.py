@@ -97,6 +97,7 @@ def test_a_day_on_which_the_store_was_away_is_listed_with_what_mends_it(a_day):
     assert status(home, *TWO_DAYS) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_day_of_bad_records_is_permanent_and_stays_until_the_store_mends_it(a_day):
     store, home = a_day
     store.answers["/carts"] = [cart(1, (1, 1)), {"id": "x"}]
