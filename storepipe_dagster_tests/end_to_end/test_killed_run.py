@@ -19,7 +19,7 @@ def status(home):
         ("azure", 14),
         *(
             pytest.param(*others, marks=pytest.mark.slow)
-            for others in [("azure", 1), ("azure", 4), ("azure", 17), ("local", 4), ("local", 14)]
+            for others in [("azure", 1), ("azure", 4), ("azure", 17)]
         ),
     ],
     indirect=["new_home"],
