@@ -46,25 +46,25 @@ developers: .venv/.developers
 demo: install  ## All set-up, then the whole graph on a synthetic shop
 	$(BIN)/storepipe demo
 
-servers: developers  ## What the tests need beside Python: MariaDB, MySQL, PostgreSQL, Azurite, Chromium
-	$(BIN)/python -m storepipe_dagster_tests.servers.install
+servers:  ## What the tests need beside Python, on Debian or Ubuntu: databases, Azurite, Java, Chromium
+	@$(PYTHON) storepipe_dagster_tests/servers/install.py
 
-test: servers  ## All set-up, then all tests but the slow ones
+test: servers developers  ## All set-up, then all tests but the slow ones
 	$(PYTEST) -m "not slow"
 
-test-slow: servers  ## All set-up, then the exhaustive tests: every write may be the last
+test-slow: servers developers  ## All set-up, then the exhaustive tests: every write may be the last
 	$(PYTEST) -m slow
 
-test-all: servers  ## All set-up, then all tests
+test-all: servers developers  ## All set-up, then all tests
 	$(PYTEST)
 
-coverage: servers  ## As test, and the lines that no test reaches; takes half as long again
+coverage: servers developers  ## As test, and the lines that no test reaches; takes half as long again
 	$(PYTEST) -m "not slow" --cov
 
 dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
 	$(BIN)/storepipe dev
 
-bench: servers  ## The pipeline beside what its users would pick instead
+bench: servers developers  ## The pipeline beside what its users would pick instead
 	$(BIN)/python -m storepipe_dagster_tests.bench
 
 lint: developers  ## What CI holds the code to: ruff and mypy
