@@ -63,7 +63,14 @@ def classic_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSes
         yield session
 
 
-@pytest.fixture(scope="session", params=["sail", "classic_spark"])
+# Where the engines may differ: numbers, JSON, order, errors, and each table once.
+# `test_classic_api` has all tables on Spark itself, too.
+on_both_engines = pytest.mark.parametrize("spark", ["sail", "classic_spark"], indirect=True)
+
+
+@pytest.fixture(
+    scope="session", params=["sail", pytest.param("classic_spark", marks=pytest.mark.slow)]
+)
 def spark(request: pytest.FixtureRequest) -> SparkSession:
     """Run the test once on each engine."""
     return request.getfixturevalue(request.param)

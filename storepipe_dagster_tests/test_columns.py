@@ -8,6 +8,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql.types import DateType, DecimalType, LongType, StringType, StructType
 
 from storepipe_dagster.columns import column, conform
+from storepipe_dagster_tests.spark import on_both_engines
 
 SCHEMA = StructType(
     [
@@ -27,6 +28,7 @@ def test_a_column_keeps_its_description_as_comment():
     assert field.metadata == {"comment": "An amount"}
 
 
+@on_both_engines
 def test_conform_selects_in_the_schemas_order_and_casts(spark):
     df = spark.createDataFrame(
         [(7, "too much", "1.005", "é", "2024-02-29")],
@@ -42,6 +44,7 @@ def test_conform_selects_in_the_schemas_order_and_casts(spark):
     ]
 
 
+@on_both_engines
 def test_conform_keeps_nulls(spark):
     df = spark.createDataFrame(
         [(None, None, None, None)], "number int, amount string, name string, day string"
@@ -50,6 +53,7 @@ def test_conform_keeps_nulls(spark):
     assert [tuple(row) for row in conform(df, SCHEMA).collect()] == [(None, None, None, None)]
 
 
+@on_both_engines
 def test_conform_fails_when_a_column_is_missing(spark):
     df = spark.createDataFrame([(7,)], "number int")
 

@@ -96,6 +96,7 @@ def test_tables_are_innodb_with_utf8mb4_decimal_and_64_bit_ids(database, databas
 # --- logging in -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_mysql_is_met_with_caching_sha2_password(mysql, mysql_database):
     plugins = mysql.execute("SELECT plugin FROM mysql.user WHERE user = %s", [mysql_database.user])
     assert plugins == (("caching_sha2_password",),)

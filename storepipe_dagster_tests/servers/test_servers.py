@@ -136,6 +136,7 @@ def test_a_bad_certificate_is_refused(authority, hosts, expired, told):
             connect(database, ssl=context)
 
 
+@pytest.mark.slow
 def test_mysql_users_log_in_with_caching_sha2_password(mysql, mysql_database):
     plugin = mysql.execute("SELECT plugin FROM mysql.user WHERE user = %s", [mysql_database.user])
     assert plugin == (("caching_sha2_password",),)

@@ -14,7 +14,7 @@ from storepipe_dagster_tests.layers.refined.test_transforms import (
     make_sales,
     read_columns,
 )
-from storepipe_dagster_tests.spark import read_rows, read_types
+from storepipe_dagster_tests.spark import on_both_engines, read_rows, read_types
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,7 @@ def test_without_sales_there_are_no_rows_but_the_columns(spark, summarise, schem
     assert read_types(df) == [(field.name, field.dataType) for field in schema]
 
 
+@on_both_engines
 def test_a_cart_is_a_row_with_what_is_in_it(spark):
     rows = carts(make_sales(spark, *SHOP)).select(
         *("sale_date", "user_id", "city", "lines", "units", "revenue", "products"),
@@ -61,6 +62,7 @@ def test_a_category_that_is_missing_is_one_of_a_carts_categories(spark):
     assert sorted(row[0], key=str) == [None, "jewelery"]
 
 
+@on_both_engines
 def test_a_product_is_a_row_of_each_day(spark):
     assert read_rows(product_days(make_sales(spark, *SHOP))) == [
         ("2024-01-01", 1, "Hat", "clothing", 3, 4, "40.00"),
@@ -96,6 +98,7 @@ def test_a_summary_of_some_days_is_that_of_each(spark, summarise):
     )
 
 
+@on_both_engines
 def test_a_total_larger_than_any_one_revenue_fits(spark):
     lines = [line(line_number=n, revenue="9999999999999999.99") for n in range(100)]
     sales = make_sales(spark, *lines, line(line_number=200, **CAP, revenue="0.00"))

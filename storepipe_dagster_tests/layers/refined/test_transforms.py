@@ -8,7 +8,7 @@ import pytest
 from storepipe_dagster.layers.refined import schemas, transforms
 from storepipe_dagster.layers.refined.summaries import carts, product_days
 from storepipe_dagster.layers.trusted.schemas import SALES
-from storepipe_dagster_tests.spark import make_df, read_rows, read_types
+from storepipe_dagster_tests.spark import make_df, on_both_engines, read_rows, read_types
 
 COLUMNS = {field.name: field.dataType.simpleString() for field in SALES}
 HAT = {"product_id": 1, "product_title": "Hat", "category": "clothing"}
@@ -177,6 +177,7 @@ def test_the_lines_are_those_of_the_sales(spark, transform):
     assert sum(lines for (lines,) in rows) == 6
 
 
+@on_both_engines
 @pytest.mark.parametrize(
     "transform", [sales_by_day, sales_by_category, sales_by_product, sales_by_city]
 )
@@ -190,6 +191,7 @@ def test_a_total_larger_than_any_one_revenue_fits(spark, transform):
 # --- sales_by_day ---------------------------------------------------------------------------
 
 
+@on_both_engines
 def test_sales_by_day_counts_carts_customers_lines_units_and_revenue(spark):
     assert read_rows(sales_by_day(make_sales(spark, *SHOP))) == [
         ("2024-01-01", 3, 2, 5, 9, "140.05", "46.68"),
@@ -197,6 +199,7 @@ def test_sales_by_day_counts_carts_customers_lines_units_and_revenue(spark):
     ]
 
 
+@on_both_engines
 @pytest.mark.parametrize(
     ("revenues", "average"),
     [(("0.01", "0.00"), "0.01"), (("0.03", "0.02"), "0.03"), (("0.01", "0.00", "0.00"), "0.00")],
@@ -212,6 +215,7 @@ def test_the_average_cart_value_is_rounded_half_up(spark, revenues, average):
 # --- sales_by_category ----------------------------------------------------------------------
 
 
+@on_both_engines
 def test_sales_by_category_counts_each_cart_and_customer_once(spark):
     assert read_rows(sales_by_category(make_sales(spark, *SHOP))) == [
         ("clothing", 3, 2, 4, 8, "40.00", 4000 / 24010),
@@ -243,6 +247,7 @@ def test_a_category_is_kept_in_unicode(spark):
     assert read_columns(sales_by_category(sales), "category") == [("été \U0001f600",)]
 
 
+@on_both_engines
 def test_shares_are_zero_when_there_is_no_revenue(spark):
     sales = make_sales(spark, line(revenue="0.00"), line(cart_id=2, **CAP, revenue="0.00"))
 
@@ -255,6 +260,7 @@ def test_shares_are_zero_when_there_is_no_revenue(spark):
 # --- sales_by_product -----------------------------------------------------------------------
 
 
+@on_both_engines
 def test_sales_by_product_ranks_by_revenue(spark):
     assert read_rows(sales_by_product(make_sales(spark, *SHOP))) == [
         (1, "Hat", "clothing", 2, 4, "40.00", 2, 4000 / 24010, 1.0, "C"),
@@ -275,6 +281,7 @@ def test_products_of_equal_revenue_rank_by_id(spark):
     ]
 
 
+@on_both_engines
 def test_title_and_category_are_those_of_the_latest_sale(spark):
     sales = make_sales(
         spark,
@@ -296,6 +303,7 @@ def test_a_title_or_category_may_be_missing(spark):
     ) == [(1, None, None, 1)]
 
 
+@on_both_engines
 @pytest.mark.parametrize(
     ("revenues", "classes"),
     [
@@ -335,6 +343,7 @@ def test_the_cumulative_share_ends_at_one(spark):
 # --- sales_by_city --------------------------------------------------------------------------
 
 
+@on_both_engines
 def test_sales_by_city_counts_customers_carts_units_and_revenue(spark):
     assert read_rows(sales_by_city(make_sales(spark, *SHOP))) == [
         ("Oslo", 1, 2, 5, "100.05"),
@@ -386,6 +395,7 @@ def buy(user_id, last_day, carts, revenue="1.00"):
     ]
 
 
+@on_both_engines
 def test_scores_are_quintiles_and_five_is_best(spark):
     sales = make_sales(
         spark,
@@ -401,6 +411,7 @@ def test_scores_are_quintiles_and_five_is_best(spark):
     ) == [(1, 1, 5, 4), (2, 2, 4, 3), (3, 3, 3, 2), (4, 4, 2, 5), (5, 5, 1, 1)]
 
 
+@on_both_engines
 def test_ties_of_scores_are_broken_by_user_id(spark):
     lines = [buy(user_id, last_day=1, carts=1)[0] for user_id in (17, 12, 14, 11, 16, 13, 15)]
 
@@ -494,6 +505,7 @@ def test_segments_follow_from_recency_and_frequency(spark, recency_order, segmen
 # --- customer_cohorts -----------------------------------------------------------------------
 
 
+@on_both_engines
 def test_cohorts_are_counted_across_the_years_end(spark):
     sales = make_sales(
         spark,
@@ -544,6 +556,7 @@ def put_in_carts(*carts, sale_date="2024-01-01"):
     ]
 
 
+@on_both_engines
 def test_affinity_rates_each_pair_of_products(spark):
     sales = make_sales(spark, *put_in_carts((1, 2), (2, 1, 3), (1,), (3,), (4, 3)))
 

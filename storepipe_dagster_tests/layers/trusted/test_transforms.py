@@ -13,7 +13,7 @@ from storepipe_dagster.layers.trusted.transforms import (
     rejected_sales,
     sales,
 )
-from storepipe_dagster_tests.spark import make_df, read_rows, read_types
+from storepipe_dagster_tests.spark import make_df, on_both_engines, read_rows, read_types
 
 CAPTURES = {"captured_at": "timestamp", "file": "string", "content": "string"}
 CARTS = {
@@ -114,6 +114,7 @@ def test_a_price_that_changes_back_makes_three_periods(spark):
     ]
 
 
+@on_both_engines
 def test_captures_are_ordered_by_time_not_by_row(spark):
     assert read_periods(spark, (JAN_2, [product(price=11)]), (JAN_1, [product(price=10)])) == [
         (1, "Hat", "clothing", "10.00", None, JAN_2),
@@ -173,12 +174,14 @@ def test_white_space_around_a_title_is_no_change(spark):
     ) == [(1, "Hat", "clothing", "10.00", None, None)]
 
 
+@on_both_engines
 def test_unicode_and_64_bit_ids_come_through(spark):
     assert read_periods(
         spark, (JAN_1, [product(9007199254740993, "Çà \U0001f600 帽子", 'l\'"été"')])
     ) == [(9007199254740993, "Çà \U0001f600 帽子", 'l\'"été"', "10.00", None, None)]
 
 
+@on_both_engines
 @pytest.mark.parametrize(
     ("price", "expected"),
     [
@@ -235,6 +238,7 @@ def test_what_else_the_api_tells_of_a_product_is_left_out(spark):
     assert read_periods(spark, (JAN_1, [captured])) == [(1, "Hat", "clothing", "10.00", None, None)]
 
 
+@on_both_engines
 @pytest.mark.parametrize(
     "layout",
     [
@@ -252,12 +256,14 @@ def test_a_capture_is_read_as_json_whatever_its_layout(spark, layout):
     ]
 
 
+@on_both_engines
 @pytest.mark.parametrize("content", ["", "[", '[{"id": 1},', "{", '[{"id": 1, "title": "Ha'])
 def test_a_capture_that_is_no_json_is_an_error_that_names_its_file(spark, content):
     with pytest.raises(PySparkException, match=rf"The capture {re.escape(FILE)} is no JSON array"):
         read_periods(spark, (JAN_1, [product()]), (JAN_2, content))
 
 
+@on_both_engines
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
@@ -281,12 +287,14 @@ def test_odd_records_are_read_and_take_no_other_with_them(spark, record, expecte
     assert [(row[0], row[1], row[3]) for row in periods] == [(0, "Hat", "10.00"), expected]
 
 
+@on_both_engines
 @pytest.mark.parametrize("odd", ['{"id": "7", "price": 1}', '{"id": 1.5}', '{"id": 1e3}', "null"])
 def test_a_record_without_a_whole_number_as_id_takes_no_other_with_it(spark, odd):
     content = f"[{odd}, {json.dumps(product())}]"
     assert read_periods(spark, (JAN_1, content)) == [(1, "Hat", "clothing", "10.00", None, None)]
 
 
+@on_both_engines
 def test_without_captures_there_are_no_prices_but_their_columns(spark):
     prices = product_prices(make_df(spark, CAPTURES))
 
@@ -347,11 +355,13 @@ SOUND_LINE = (
 )
 
 
+@on_both_engines
 def test_a_sound_line_is_sold_with_all_its_columns(source):
     assert source.sold() == [SOUND_LINE]
     assert source.rejected() == []
 
 
+@on_both_engines
 def test_a_rejected_line_has_all_its_columns(source):
     source.cart_items = [(DAY, 7, 1, 1, 1, 0)]
 
@@ -493,6 +503,7 @@ def test_reasons_take_precedence_in_the_contracts_order(source):
     }
 
 
+@on_both_engines
 def test_no_line_is_lost_or_doubled(source):
     source.carts = [(DAY, 7, 1, SOLD_AT, 3), (DAY, 7, 2, SOLD_AT, 3), (DAY, 8, 1, SOLD_AT, 99)]
     source.cart_items = [
@@ -665,6 +676,7 @@ def test_a_day_without_carts_has_no_rows_but_its_columns(source, transform, sche
     assert read_types(df) == [(field.name, field.dataType) for field in schema]
 
 
+@on_both_engines
 def test_a_record_that_an_engine_cannot_read_is_never_left_out_in_silence(spark):
     hat = '{"id": 1, "title": "Hat", "category": "clothing", "price": 10}'
     odd = '{"id": 2, "title": "Odd", "category": "clothing", "price": 10, "x": 1e400}'
