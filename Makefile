@@ -5,15 +5,19 @@ UV := .uv/bin/uv
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope
 UV_VERSION := 0.13.9
-LOCK := uv pip compile pyproject.toml --extra dev --extra production --universal \
-	--python-version 3.10 --no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
+LOCK := uv pip compile pyproject.toml --extra production --universal --python-version 3.10 \
+	--no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
+# What tests, checks and benchmarks need besides.
+DEVELOPERS_LOCK := uv pip compile pyproject.toml --extra dev --extra production --universal \
+	--python-version 3.10 --constraint requirements.lock --no-emit-index-url --generate-hashes \
+	--no-header --quiet -o requirements-dev.lock
 # Databricks runtime 18 LTS; its library lists know no hashes and no markers.
 CLUSTER_LOCK := uv pip compile --group pyproject.toml:cluster --constraint requirements.lock \
 	--python-version 3.12 --python-platform x86_64-unknown-linux-gnu --no-emit-index-url \
 	--no-header --no-annotate --quiet -o storepipe_dagster/resources/databricks/cluster.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo servers test test-slow test-all coverage dev bench lint format lock clean
+.PHONY: help install developers demo servers test test-slow test-all coverage dev bench lint format lock clean
 
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,41 +36,49 @@ $(UV):
 	$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable .
 	@touch $@
 
+developers: .venv/.developers
+
+.venv/.developers: requirements-dev.lock .venv/.installed
+	$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python \
+		--requirements requirements-dev.lock
+	@touch $@
+
 demo: install  ## All set-up, then the whole graph on a synthetic shop
 	$(BIN)/storepipe demo
 
-servers: install  ## What the tests need beside Python: MariaDB, MySQL, PostgreSQL, Azurite, Chromium
-	$(BIN)/python -m storepipe_dagster_tests.servers.install
+servers:  ## What the tests need beside Python, on Debian or Ubuntu: databases, Azurite, Java, Chromium
+	@$(PYTHON) storepipe_dagster_tests/servers/install.py
 
-test: install servers  ## All set-up, then all tests but the slow ones
+test: servers developers  ## All set-up, then all tests but the slow ones
 	$(PYTEST) -m "not slow"
 
-test-slow: install servers  ## All set-up, then the exhaustive tests: every write may be the last
+test-slow: servers developers  ## All set-up, then the exhaustive tests: every write may be the last
 	$(PYTEST) -m slow
 
-test-all: install servers  ## All set-up, then all tests
+test-all: servers developers  ## All set-up, then all tests
 	$(PYTEST)
 
-coverage: install servers  ## As test, and the lines that no test reaches; takes half as long again
+coverage: servers developers  ## As test, and the lines that no test reaches; takes half as long again
 	$(PYTEST) -m "not slow" --cov
 
 dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
 	$(BIN)/storepipe dev
 
-bench: install servers  ## The pipeline beside what its users would pick instead
+bench: servers developers  ## The pipeline beside what its users would pick instead
 	$(BIN)/python -m storepipe_dagster_tests.bench
 
-lint: install  ## What CI holds the code to: ruff and mypy
+lint: developers  ## What CI holds the code to: ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: install  ## Let ruff mend what it can
+format: developers  ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 lock: | $(UV)  ## Pin the newest versions that pyproject.toml allows
 	.uv/bin/$(LOCK) --upgrade
+	.uv/bin/$(DEVELOPERS_LOCK) --upgrade
 	.uv/bin/$(CLUSTER_LOCK) --upgrade
 
 clean:  ## Remove the environment and what tests leave; never the data

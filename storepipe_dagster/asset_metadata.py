@@ -87,8 +87,9 @@ def _columns(schema: Schema) -> Iterable[tuple[dg.TableColumn, Iterable[str]]]:
                 field.metadata.get(ORIGIN.encode(), b"").decode().split(),
             )
     else:
+        properties = schema.model_json_schema()["properties"]
         for name, declared in schema.model_fields.items():
-            definition = _json_definition(schema, declared.alias or name)
+            definition = _json_definition(properties[declared.alias or name])
             yield (
                 dg.TableColumn(
                     declared.alias or name,
@@ -130,9 +131,8 @@ def _shown(lineage: dg.TableColumnLineage) -> dg.MetadataValue:
     )
 
 
-def _json_definition(model: type[BaseModel], name: str) -> dict[str, Any]:
-    """JSON Schema's definition of a field; the first one of an optional field."""
-    definition: dict[str, Any] = model.model_json_schema()["properties"][name]
+def _json_definition(definition: dict[str, Any]) -> dict[str, Any]:
+    """JSON Schema's definition of a field, with the first type of an optional one."""
     first = definition.get("anyOf", [definition])[0]
     return definition | {"type": first.get("type", "object" if "$ref" in first else "any")}
 

@@ -4,15 +4,12 @@ A table that was never made is told when a check runs, as a warning. A name that
 would look the same there, so it is an error here, before anything runs.
 """
 
-import re
 from collections.abc import Collection, Mapping
 
 import dagster as dg
 
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.resources.lake_sql import SCHEMAS
-
-TABLE = re.compile(rf"\b({'|'.join(SCHEMAS)})\.(\w+)")
+from storepipe_dagster.resources.lake_sql import SCHEMAS, TABLE
 
 
 class UnknownTableError(UserError):

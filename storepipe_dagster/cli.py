@@ -6,6 +6,7 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 # ruff: noqa: PLC0415
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -30,6 +31,8 @@ DAY = click.DateTime(["%Y-%m-%d"])
 WEBSERVER_PORT = 3000
 DEMO_CARTS, DEMO_DAYS, DEMO_SEED = 5000, 180, 1
 DEMO_SHOP = "demo.json"
+# Python looks for garbage after 700, which a sixth of the time to import Dagster goes into.
+OBJECTS_BEFORE_COLLECTION = 100_000
 FIRST_DEMO_DAY = date(2020, 1, 1)  # SyntheticShop's
 
 carts_option = click.option(
@@ -66,10 +69,10 @@ def demo(carts: int, days: int, seed: int) -> None:
     import dagster as dg
 
     from storepipe_dagster.io_managers import pages
-    from storepipe_dagster.resources import deployments
+    from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.settings import settings
 
-    home, lake = settings().storepipe_home, deployments.open_lake(settings())
+    home, lake = settings().storepipe_home, lake_of(settings())
     if not (home / DEMO_SHOP).exists() and not lake.is_empty():
         raise DemoHomeError(
             f"The lake of {home} holds data of another store, which the demo's would mix with. "
@@ -137,15 +140,17 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], form: str) -> 
     import duckdb
 
     from storepipe_dagster.history import tables
-    from storepipe_dagster.resources import deployments
+    from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.resources.lake_sql import LakeSql
     from storepipe_dagster.settings import settings
 
-    lake = deployments.open_lake(settings())
+    lake = lake_of(settings())
     try:
         moment = tables.moment_of(as_of) if as_of is not None else None
         numbers = dict(tables.named_version(lake, text) for text in versions)
-        with LakeSql(lake=lake).connect(moment, numbers, skip_damaged=True) as connection:
+        with LakeSql(lake).connect(
+            moment, numbers, queries=[query], skip_damaged=True
+        ) as connection:
             print_query(connection, query, form)
     except duckdb.Error as error:
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
@@ -210,6 +215,7 @@ storepipe.add_command(status)
 def main() -> None:
     """Run a command; a mistake of the user's ends in one message and exit code 1."""
     raise_limit()
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
         storepipe(prog_name="storepipe")
     except (UserError, OSError) as error:

@@ -7,7 +7,7 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 
 import click
 
-from storepipe_dagster.printing import format_option, on_screen, print_rows
+from storepipe_dagster.printing import format_option, on_screen, print_rows, print_table
 
 
 @click.command()
@@ -20,19 +20,16 @@ def history(table: str, form: str) -> None:
     tells what differs. A version that is not readable was vacuumed.
     """
     from storepipe_dagster.history import tables
-    from storepipe_dagster.history.listing import as_table, runs_by_version
-    from storepipe_dagster.instance import open_instance
+    from storepipe_dagster.history.listing import COLUMNS, as_rows
     from storepipe_dagster.io_managers.lake import persistent
-    from storepipe_dagster.resources import deployments
+    from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.settings import settings
 
-    lake = deployments.open_lake(settings())
+    lake = lake_of(settings())
     with lake.explained():
         key = tables.find_table(lake, table)
         versions = persistent(tables.versions_of)(lake, key)
-    with open_instance(settings().dagster_home) as instance:
-        runs = runs_by_version(instance, key, len(versions))
-    print_rows(as_table(versions, runs), form)
+    print_rows(COLUMNS, as_rows(versions), form)
 
 
 @click.command()
@@ -44,15 +41,15 @@ def changes(table: str, before: int, after: int, form: str) -> None:
     """Show the rows of a Delta table that were added, removed or changed between two versions."""
     from storepipe_dagster.history import changes as differences
     from storepipe_dagster.history import tables
-    from storepipe_dagster.resources import deployments
+    from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.row_keys import ROW_KEYS
     from storepipe_dagster.settings import settings
 
-    lake = deployments.open_lake(settings())
+    lake = lake_of(settings())
     with lake.explained():
         key = tables.find_table(lake, table)
-    found = differences.changes(lake, key, before, after, ROW_KEYS.get(key, ()))
-    print_rows(found.rows, form)
+    found = differences.changes(lake, key, before, after, ROW_KEYS.get(tables.table_name(key), ()))
+    print_table(found.rows, form)
     click.echo(
         f"{tables.table_name(key)} from version {before} to {after}: {found.added:,} rows added, "
         f"{found.removed:,} removed, {found.changed:,} changed.",

@@ -8,6 +8,7 @@ each batch that Dagster hands it (``DAGSTER_EVENT_BATCH_SIZE``) in one transacti
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -28,13 +29,14 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import QueuePool
 
 from storepipe_dagster.atomic_files import write_atomically
 from storepipe_dagster.errors import UserError
 
 BUSY_TIMEOUT_SECONDS = 60
 BATCH_SIZE = 2000
+FILES_KEPT_OPEN = 8  # a webserver looks at one run after the other
 SENSOR_SECONDS = 300  # to compare tables and tell of it; Dagster would stop them after 60
 CONFIGURATION = """\
 # Written by storepipe when this file is missing; yours to change.
@@ -76,7 +78,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     """Dagster's SQLite event log, with one engine per file and one transaction per batch."""
 
     def __init__(self, base_dir: str) -> None:
-        self._engines: dict[str, Engine] = {}
+        self._engines: OrderedDict[str, Engine] = OrderedDict()  # the last used comes last
         self._held: dict[str, Connection] = {}
         self._tables: set[str] = set()
         self._asset_key_columns: set[str] = set()
@@ -87,7 +89,10 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         if shard not in self._engines:
             engine = create_engine(
                 self.conn_string_for_shard(shard),
-                poolclass=NullPool,
+                # To open a connection takes as long as an event, and to close it longer.
+                poolclass=QueuePool,
+                pool_size=1,
+                max_overflow=-1,
                 connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
             )
             event.listen(engine, "connect", _commit_without_waiting_for_the_disk)
@@ -95,7 +100,26 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
                 self._initdb(engine)
                 self._initialized_dbs.add(shard)
             self._engines[shard] = engine
+        self._engines.move_to_end(shard)
+        self._close_all_but(FILES_KEPT_OPEN)
         return self._engines[shard]
+
+    def _close_all_but(self, last: int) -> None:
+        while len(self._engines) > last:
+            _, engine = self._engines.popitem(last=False)
+            engine.dispose()
+
+    def dispose(self) -> None:
+        """Close the files; they are opened again when they are needed."""
+        with self._db_lock:
+            self._close_all_but(0)
+        super().dispose()
+
+    def wipe(self) -> None:
+        """Remove the files, once they are closed."""
+        with self._db_lock:
+            self._close_all_but(0)
+            super().wipe()
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -77,7 +77,7 @@ def success(instance: dg.DagsterInstance, lake_sql: LakeSql, run: dg.DagsterRun,
     """That a run succeeded, its day's revenue, and the rows that it changed."""
     lines = [f"{run.job_name} made {days_of(run.tags)}"]
     if day := run.tags.get(PARTITION_NAME_TAG):
-        with lake_sql.connect() as lake:
+        with lake_sql.connect(queries=[REVENUE]) as lake:
             lines.append(revenue(lake, date.fromisoformat(day)))
     tables = [*changed_tables(instance, lake_sql.lake, run)]
     return "\n".join([*lines, *(tables or ["No table has changed."]), link])
@@ -110,7 +110,8 @@ def changed_tables(instance: dg.DagsterInstance, lake: Lake, run: dg.DagsterRun)
     """A line for each table that a run, with those that it is a retry of, has changed."""
     group = instance.get_run_group(run.run_id)
     run_ids = {run.run_id, *(other.run_id for other in group[1])} if group else {run.run_id}
-    for key, row_key in ROW_KEYS.items():
+    for table, row_key in ROW_KEYS.items():
+        key = dg.AssetKey(table.split("."))
         name = key.to_user_string()
         before, after = _versions(instance, key, run_ids)
         if after is None:

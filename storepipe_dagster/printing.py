@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
@@ -55,14 +55,34 @@ def print_query(connection: Any, query: str, form: str, width: int | None = None
     click.echo("[]" if separator == "[" else "]")
 
 
-def print_rows(rows: Any, form: str) -> None:
+def print_table(table: Any, form: str) -> None:
     """Print an Arrow table, with all of its columns."""
+    with _connected() as connection:
+        connection.register("rows", table)
+        print_query(connection, "FROM rows", form, WIDE)
+
+
+def print_rows(columns: Mapping[str, str], rows: Sequence[Sequence[Any]], form: str) -> None:
+    """Print rows, with all of their columns; ``columns`` has the type in SQL of each.
+
+    Arrow would bring pandas along, which takes as long to import as most commands take.
+    """
+    declared = ", ".join(f'"{name}" {data_type}' for name, data_type in columns.items())
+    with _connected() as connection:
+        connection.execute(f"CREATE TABLE rows ({declared})")
+        if rows:
+            values = ", ".join("?" * len(columns))
+            connection.executemany(f"INSERT INTO rows VALUES ({values})", rows)
+        print_query(connection, "FROM rows", form, WIDE)
+
+
+@contextmanager
+def _connected() -> Iterator[Any]:
     import duckdb  # noqa: PLC0415  # slow
 
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.register("rows", rows)
-        print_query(connection, "FROM rows", form, WIDE)
+        yield connection
 
 
 def _finite(value: Any) -> Any:

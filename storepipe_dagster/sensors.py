@@ -68,7 +68,9 @@ def late_day(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.Sensor
         minimum_interval_seconds=SECONDS_TO_NOTICE,
     )
     def late_day(
-        context: dg.SensorEvaluationContext, lake_sql: LakeSql, webhook: Webhook
+        context: dg.SensorEvaluationContext,
+        lake_sql: dg.ResourceParam[LakeSql],
+        webhook: dg.ResourceParam[Webhook],
     ) -> dg.SensorResult | dg.SkipReason:
         time_now = now()
         day = due_day(time_now, deadline)
@@ -108,7 +110,9 @@ def standing_list(deadline: time, now: Callable[[], datetime] = utc_now) -> dg.S
         minimum_interval_seconds=SECONDS_TO_LIST,
     )
     def standing_list(
-        context: dg.SensorEvaluationContext, lake: Lake, database: Database
+        context: dg.SensorEvaluationContext,
+        lake: dg.ResourceParam[Lake],
+        database: dg.ResourceParam[Database],
     ) -> dg.SensorResult | dg.SkipReason:
         graph = context.repository_def.asset_graph  # type: ignore[union-attr]
         standing = Standing(context.instance, graph, existing(graph, lake, database))
@@ -133,7 +137,9 @@ def _mark(evaluation: dg.AssetCheckEvaluation) -> str:
     description="Tells by the webhook that a run failed, and which of its steps.",
     minimum_interval_seconds=SECONDS_TO_NOTICE,
 )
-def tell_of_failures(context: dg.RunFailureSensorContext, webhook: Webhook) -> None:
+def tell_of_failures(
+    context: dg.RunFailureSensorContext, webhook: dg.ResourceParam[Webhook]
+) -> None:
     """Each run of this code that Dagster's daemon started and that failed."""
     run = context.dagster_run
     told = messages.failure(run, context.get_step_failure_events(), webhook.link(run.run_id))
@@ -147,7 +153,9 @@ def tell_of_failures(context: dg.RunFailureSensorContext, webhook: Webhook) -> N
     minimum_interval_seconds=SECONDS_TO_NOTICE,
 )
 def tell_of_changes(
-    context: dg.RunStatusSensorContext, lake_sql: LakeSql, webhook: Webhook
+    context: dg.RunStatusSensorContext,
+    lake_sql: dg.ResourceParam[LakeSql],
+    webhook: dg.ResourceParam[Webhook],
 ) -> dg.SkipReason | None:
     """Each scheduled run of the whole pipeline that succeeded."""
     run = context.dagster_run

@@ -113,7 +113,9 @@ def _record(line: Line) -> dg.TableRecord:
     can_subset=True,
 )
 def standing_checks(
-    context: dg.AssetCheckExecutionContext, lake: Lake, database: Database
+    context: dg.AssetCheckExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    database: dg.ResourceParam[Database],
 ) -> Iterator[dg.AssetCheckResult]:
     """All days that are due, judged by hand; the sensor ``standing_list`` judges them by itself."""
     graph = context.repository_def.asset_graph

@@ -46,6 +46,15 @@ import storepipe_dagster.definitions
 """
 
 
+# What takes a second to import, and who does without it.
+WITHOUT = {
+    "storepipe_dagster.cli": ["dagster", "duckdb", "pydantic", "pyarrow"],
+    "storepipe_dagster.resources.lake_sql": ["dagster", "pyspark", "pandas", "sqlalchemy"],
+    "storepipe_dagster.history.listing": ["dagster", "pyspark", "pandas", "sqlalchemy"],
+    "storepipe_dagster.definitions": ["pandas", "altair", "jinja2", "dagster_pyspark", "pysail"],
+}
+
+
 def name_of(path):
     parts = [PACKAGE, *path.relative_to(FOLDER).with_suffix("").parts]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -218,3 +227,10 @@ def test_importing_the_definitions_writes_nothing_and_calls_nobody(tmp_path):
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert [*here.iterdir(), *temporary.iterdir()] == []
     assert not home.exists()
+
+
+@pytest.mark.parametrize("module", WITHOUT)
+def test_a_module_does_without_what_is_slow_to_import(module):
+    code = f"import sys, {module}; print(*sorted({{*{WITHOUT[module]}}} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -21,7 +21,9 @@ TOGETHER = {
     "end_to_end/test_commands": "end_to_end/demo",
     "operated/test_daemon": "end_to_end/dagster",
     "end_to_end/test_demo": "end_to_end/demo",
+    "end_to_end/test_history": "end_to_end/demo",
     "operated/test_in_the_browser": "end_to_end/dagster",
+    "end_to_end/test_what_the_ui_shows": "end_to_end/demo",
 }
 CLASSIC_SPARK = "classic_spark"
 ALONE = (

@@ -8,15 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import dagster as dg
 import deltalake
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from storepipe_dagster.history.tables import expect_version, open_table, versions_of
 from storepipe_dagster.history.versions import File, files_of
-from storepipe_dagster.io_managers.lake import Lake, persistent
+from storepipe_dagster.io_managers.delta_arrow import dataset_of
+from storepipe_dagster.io_managers.lake import Key, Lake, persistent
 
 ADDED, REMOVED, CHANGED_TO = "added", "removed", "changed to"
 ROWS_AT_A_TIME = 500_000
@@ -73,7 +72,7 @@ class Changes:
 @persistent
 def changes(
     lake: Lake,
-    key: dg.AssetKey,
+    key: Key,
     before: int,
     after: int,
     row_key: Sequence[str],
@@ -95,8 +94,8 @@ def changes(
             connection.execute("SET TimeZone = 'UTC'")
             columns = _make_surplus(connection, *tables)
             for files in batches(old, new):
-                connection.register("old_rows", _rows_in(tables[0], files & old.keys()))
-                connection.register("new_rows", _rows_in(tables[1], files & new.keys()))
+                connection.register("old_rows", dataset_of(tables[0], files & old.keys()))
+                connection.register("new_rows", dataset_of(tables[1], files & new.keys()))
                 connection.execute(SURPLUS.format(columns=columns))
             counts, rows = _differences(connection, columns, row_key, most_rows)
     return Changes(
@@ -135,22 +134,12 @@ def batches(old: Mapping[str, File], new: Mapping[str, File]) -> Iterator[set[st
         yield batch
 
 
-def _rows_in(table: deltalake.DeltaTable, files: set[str]) -> ds.Dataset:
-    everything = table.to_pyarrow_dataset()
-    return ds.FileSystemDataset(
-        [fragment for fragment in everything.get_fragments() if fragment.path in files],
-        everything.schema,
-        everything.format,
-        everything.filesystem,
-    )
-
-
 def _make_surplus(
     connection: duckdb.DuckDBPyConnection, old: deltalake.DeltaTable, new: deltalake.DeltaTable
 ) -> str:
     """The table of what is more on one side; the columns of both, null where a side lacks one."""
-    connection.register("old_rows", _rows_in(old, set()))
-    connection.register("new_rows", _rows_in(new, set()))
+    connection.register("old_rows", dataset_of(old, set()))
+    connection.register("new_rows", dataset_of(new, set()))
     connection.execute("CREATE VIEW all_rows AS FROM new_rows UNION ALL BY NAME FROM old_rows")
     names = [name for name, *_ in connection.execute("DESCRIBE all_rows").fetchall()]
     connection.execute('CREATE TABLE surplus AS SELECT *, 0::HUGEINT AS "times more" FROM all_rows')

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from storepipe_dagster.history.listing import run_of, runs_by_version
 from storepipe_dagster.history.rollback import RolledBack
 from storepipe_dagster.history.tables import open_table, table_name, versions_of
 from storepipe_dagster.history.versions import Version, files_of
@@ -26,15 +25,12 @@ def to_bring_along(
     graph: AssetGraph, instance: dg.DagsterInstance, lake: Lake, key: dg.AssetKey, done: RolledBack
 ) -> list[str]:
     """What else is to be done after a roll back, each with its command."""
-    return [*_siblings(graph, instance, lake, key, done), *_following(graph, instance, key, done)]
+    return [*_siblings(graph, lake, key, done), *_following(graph, instance, key, done)]
 
 
-def _siblings(
-    graph: AssetGraph, instance: dg.DagsterInstance, lake: Lake, key: dg.AssetKey, done: RolledBack
-) -> Iterator[str]:
-    run = run_of(done.to, runs_by_version(instance, key, done.version))
+def _siblings(graph: AssetGraph, lake: Lake, key: dg.AssetKey, done: RolledBack) -> Iterator[str]:
     for other in siblings(graph, key):
-        yield from _sibling(instance, lake, table_name(key), other, run)
+        yield from _sibling(lake, table_name(key), other, done.to.run)
 
 
 def _following(
@@ -52,15 +48,12 @@ def _following(
         )
 
 
-def _sibling(
-    instance: dg.DagsterInstance, lake: Lake, name: str, other: dg.AssetKey, run: str | None
-) -> Iterator[str]:
+def _sibling(lake: Lake, name: str, other: dg.AssetKey, run: str | None) -> Iterator[str]:
     """A table of the same step, unless it is as that run left it."""
     versions = versions_of(lake, other)
     if not versions:
         return
-    runs = runs_by_version(instance, other, len(versions))
-    of_run = [version for version in versions if run and run_of(version, runs) == run]
+    of_run = [version for version in versions if run and version.run == run]
     told = f"Made together with it: {other.to_user_string()}."
     if not of_run:
         yield f"{told} Which version goes with {name}, tells: storepipe history {table_name(other)}"

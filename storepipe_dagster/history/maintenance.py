@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-import dagster as dg
 import deltalake
 from deltalake import CommitProperties
 
 from storepipe_dagster.history.tables import open_table, versions_of
-from storepipe_dagster.history.versions import RUN, File, Version, files_of, newest_at
+from storepipe_dagster.history.versions import File, Version, files_of, newest_at
+from storepipe_dagster.io_managers.delta_log import RUN
 from storepipe_dagster.io_managers.delta_writes import NO_CLEANING, log_files
-from storepipe_dagster.io_managers.lake import Lake, persistent
+from storepipe_dagster.io_managers.lake import Key, Lake, persistent
 
 SMALL_FILE = 16 * 2**20
 FILE_SIZE = 128 * 2**20
@@ -50,7 +50,7 @@ class Kept:
     oldest_version: int
 
 
-def maintain(lake: Lake, key: dg.AssetKey, upkeep: Upkeep) -> Kept:
+def maintain(lake: Lake, key: Key, upkeep: Upkeep) -> Kept:
     """Compact a table where it pays, drop what is older than the retention, shorten its log."""
     before = _set_retention(lake, key, upkeep)
     compacted = compact(lake, key, upkeep)
@@ -67,7 +67,7 @@ def maintain(lake: Lake, key: dg.AssetKey, upkeep: Upkeep) -> Kept:
 
 
 @persistent
-def _set_retention(lake: Lake, key: dg.AssetKey, upkeep: Upkeep) -> int:
+def _set_retention(lake: Lake, key: Key, upkeep: Upkeep) -> int:
     """Tell the table how long to keep what; give the number of its files.
 
     Otherwise a checkpoint forgets, after a week, when a file was removed, and vacuum would go by
@@ -88,7 +88,7 @@ def _set_retention(lake: Lake, key: dg.AssetKey, upkeep: Upkeep) -> int:
 
 
 @persistent
-def compact(lake: Lake, key: dg.AssetKey, upkeep: Upkeep) -> int:
+def compact(lake: Lake, key: Key, upkeep: Upkeep) -> int:
     """Join the small files of each partition that has many; give how many were joined."""
     table = open_table(lake, key)
     files = files_of(table)
@@ -116,7 +116,7 @@ def worth_compacting(files: Mapping[str, File], small_files: int) -> list[str | 
 
 
 @persistent
-def vacuum(lake: Lake, key: dg.AssetKey, upkeep: Upkeep) -> list[str]:
+def vacuum(lake: Lake, key: Key, upkeep: Upkeep) -> list[str]:
     """Delete the files that no version of the retention needs, and orphans as old as that."""
     versions = versions_of(lake, key)
     since = datetime.now(timezone.utc) - timedelta(days=upkeep.keep_days)
@@ -148,7 +148,7 @@ def versions_to_keep(versions: Sequence[Version], since: datetime) -> list[int]:
 
 
 @persistent
-def _shorten_log(lake: Lake, key: dg.AssetKey) -> tuple[deltalake.DeltaTable, list[Version]]:
+def _shorten_log(lake: Lake, key: Key) -> tuple[deltalake.DeltaTable, list[Version]]:
     table = open_table(lake, key)
     table.create_checkpoint()
     lake.sync(log_files(lake, lake.path(key), table.version()))  # before what it stands for goes
@@ -158,7 +158,7 @@ def _shorten_log(lake: Lake, key: dg.AssetKey) -> tuple[deltalake.DeltaTable, li
 
 def remove_unfinished(lake: Lake, zones: Sequence[str], now: datetime) -> list[str]:
     """Delete what killed writes have left half done, a day later; give the names."""
-    found = [file for zone in zones for file in lake.all_in(lake.path(dg.AssetKey(zone)))]
+    found = [file for zone in zones for file in lake.all_in(f"{lake.root}/{zone}")]
     left = [file for file in found if UNFINISHED.fullmatch(file.rpartition("/")[2])]
     old = [file for file in left if now - _written_at(lake, file) > UNFINISHED_FOR]
     for file in old:

@@ -62,7 +62,9 @@ def roll_back_op(graph: AssetGraph, checks: Sequence[dg.AssetChecksDefinition]) 
     """The op that rolls tables of a graph back, which these checks judge."""
 
     @dg.op(pool=TABLES)
-    def roll_back_table(context: dg.OpExecutionContext, config: RollBackConfig, lake: Lake) -> None:
+    def roll_back_table(
+        context: dg.OpExecutionContext, config: RollBackConfig, lake: dg.ResourceParam[Lake]
+    ) -> None:
         """Make a Delta table what it was at a version or a time, as a new version.
 
         Nothing is lost: the versions in between stay, and can be rolled back to in turn. What came
@@ -72,7 +74,7 @@ def roll_back_op(graph: AssetGraph, checks: Sequence[dg.AssetChecksDefinition]) 
         if (config.version is None) == (config.time is None):
             raise RollBackError("Give either a version or a time to go back to.")
         with lake.explained():
-            key = find_table(lake, config.table)
+            key = dg.AssetKey(find_table(lake, config.table).path)
             moment = moment_of(config.time) if config.time is not None else None
             done = rollback.roll_back(lake, key, config.version, moment, context.run_id)
             also = company.to_bring_along(graph, context.instance, lake, key, done)
@@ -178,7 +180,9 @@ class MaintenanceConfig(dg.Config):
 
 
 @dg.op(pool=TABLES)
-def maintain_lake(context: dg.OpExecutionContext, config: MaintenanceConfig, lake: Lake) -> None:
+def maintain_lake(
+    context: dg.OpExecutionContext, config: MaintenanceConfig, lake: dg.ResourceParam[Lake]
+) -> None:
     """Compact, vacuum and shorten the log of every Delta table; remove what killed writes left.
 
     Also of the tables that are no assets, which keep summaries of days.
@@ -191,7 +195,7 @@ def maintain_lake(context: dg.OpExecutionContext, config: MaintenanceConfig, lak
         )
     upkeep = maintenance.Upkeep(config.keep_days, config.small_files, context.run_id)
     with lake.explained():
-        tables = [*delta_tables(lake), *_summaries(lake)]
+        tables = [dg.AssetKey(table.path) for table in delta_tables(lake)] + _summaries(lake)
         told = [_maintain(context, lake, key, upkeep) for key in tables]
         now = datetime.now(timezone.utc)
         left = maintenance.remove_unfinished(lake, [CAPTURES, *ZONES], now)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import dagster as dg
 from deltalake import CommitProperties
 
 from storepipe_dagster.history.changes import days_that_differ
@@ -16,9 +15,10 @@ from storepipe_dagster.history.tables import (
     version_at,
     versions_of,
 )
-from storepipe_dagster.history.versions import RUN, File, Version, files_of
+from storepipe_dagster.history.versions import File, Version, files_of
+from storepipe_dagster.io_managers.delta_log import RUN
 from storepipe_dagster.io_managers.delta_writes import NO_CLEANING, log_files
-from storepipe_dagster.io_managers.lake import Lake, persistent
+from storepipe_dagster.io_managers.lake import Key, Lake, persistent
 
 
 class NothingToRollBackError(NoSuchVersionError):
@@ -41,7 +41,7 @@ class RolledBack:
 
 
 def version_to(
-    key: dg.AssetKey, versions: Sequence[Version], version: int | None, time: datetime | None
+    key: Key, versions: Sequence[Version], version: int | None, time: datetime | None
 ) -> Version:
     """The version of a number, or the one that was current at a time; raises for what is none."""
     if version is not None:
@@ -55,7 +55,7 @@ def version_to(
 
 @persistent
 def roll_back(
-    lake: Lake, key: dg.AssetKey, version: int | None, time: datetime | None, run: str
+    lake: Lake, key: Key, version: int | None, time: datetime | None, run: str
 ) -> RolledBack:
     """Restore a table, in one commit that names the Dagster run.
 

@@ -7,13 +7,18 @@ there is instead.
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta, timezone
 
-import dagster as dg
 import deltalake
 
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.history.versions import Version, newest_at, read_versions
-from storepipe_dagster.io_managers.delta_days import open_delta
-from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, persistent
+from storepipe_dagster.io_managers.delta_log import is_delta, open_delta
+from storepipe_dagster.io_managers.lake import (
+    Key,
+    Lake,
+    MissingUpstreamError,
+    TableKey,
+    persistent,
+)
 from storepipe_dagster.times import utc_time
 
 ZONES = ("trusted", "refined")
@@ -37,14 +42,14 @@ class TimeError(UserError):
     """A text is neither a time nor a date."""
 
 
-def table_name(key: dg.AssetKey) -> str:
+def table_name(key: Key) -> str:
     """How a table is called in SQL, such as ``trusted.sales``."""
     return ".".join(key.path)
 
 
-def find_table(lake: Lake, name: str) -> dg.AssetKey:
+def find_table(lake: Lake, name: str) -> TableKey:
     """The key of the Delta table of that name; raises ``NoSuchTableError``."""
-    key = dg.AssetKey(name.replace("/", ".").split("."))
+    key = TableKey(tuple(name.replace("/", ".").split(".")))
     tables = delta_tables(lake)
     if key not in tables:
         known = ", ".join(table_name(table) for table in tables)
@@ -53,7 +58,7 @@ def find_table(lake: Lake, name: str) -> dg.AssetKey:
     return key
 
 
-def named_version(lake: Lake, text: str) -> tuple[dg.AssetKey, int]:
+def named_version(lake: Lake, text: str) -> tuple[TableKey, int]:
     """A table and its version, from a text such as ``trusted.sales=3``."""
     name, equals, number = text.partition("=")
     if not equals or not number.isdigit():
@@ -62,23 +67,22 @@ def named_version(lake: Lake, text: str) -> tuple[dg.AssetKey, int]:
 
 
 @persistent
-def delta_tables(lake: Lake) -> list[dg.AssetKey]:
+def delta_tables(lake: Lake) -> list[TableKey]:
     """The keys of the lake's Delta tables."""
-    found = [dg.AssetKey([zone, name]) for zone in ZONES for name in folders(lake, zone)]
-    options = lake.storage_options
-    return [key for key in found if deltalake.DeltaTable.is_deltatable(lake.path(key), options)]
+    found = [TableKey((zone, name)) for zone in ZONES for name in folders(lake, zone)]
+    return [key for key in found if is_delta(lake, lake.path(key))]
 
 
 def folders(lake: Lake, *parts: str) -> list[str]:
     """The names of the folders in a zone, or in a folder of it; none if it is not there."""
     try:
-        found = lake.files.ls(lake.path(dg.AssetKey(parts)), detail=False)
+        found = lake.files.ls(lake.path(TableKey(parts)), detail=False)
     except FileNotFoundError:
         return []
     return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
 
 
-def open_table(lake: Lake, key: dg.AssetKey, version: int | None = None) -> deltalake.DeltaTable:
+def open_table(lake: Lake, key: Key, version: int | None = None) -> deltalake.DeltaTable:
     """A Delta table at a version, or the newest; raises ``UnreadableTableError``."""
     table = open_delta(lake, lake.path(key), version)
     if table is None:
@@ -92,12 +96,12 @@ def open_table(lake: Lake, key: dg.AssetKey, version: int | None = None) -> delt
     return table
 
 
-def versions_of(lake: Lake, key: dg.AssetKey) -> list[Version]:
+def versions_of(lake: Lake, key: Key) -> list[Version]:
     """The versions of a table, oldest first."""
     return read_versions(lake, lake.path(key))
 
 
-def expect_version(key: dg.AssetKey, versions: Sequence[Version], number: int) -> Version:
+def expect_version(key: Key, versions: Sequence[Version], number: int) -> Version:
     """The version of that number, if it is whole; raises ``NoSuchVersionError``."""
     name = table_name(key)
     version = next((version for version in versions if version.number == number), None)
@@ -116,7 +120,7 @@ def expect_version(key: dg.AssetKey, versions: Sequence[Version], number: int) -
     return version
 
 
-def version_at(key: dg.AssetKey, versions: Sequence[Version], moment: datetime) -> Version | None:
+def version_at(key: Key, versions: Sequence[Version], moment: datetime) -> Version | None:
     """The version that was the current one at a time, if it is whole; none before the first.
 
     Raises ``NoSuchVersionError`` where the log does not go back to that time.

@@ -12,11 +12,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import deltalake
-import pyarrow as pa
 
+from storepipe_dagster.io_managers import delta_log
 from storepipe_dagster.io_managers.lake import Lake
 
-RUN = "dagster_run"  # what our own commits call the run that made them
 LOG = "_delta_log"
 COMMIT, CHECKPOINT = ".json", ".checkpoint"
 NO_DAY = "__HIVE_DEFAULT_PARTITION__"
@@ -122,7 +121,7 @@ def replay(
                 ),
                 rows=sum(file.rows for file in state.values()),
                 missing_files=len(state.keys() - there),
-                run=info.get(RUN),
+                run=info.get(delta_log.RUN),
             )
         )
     return versions
@@ -143,7 +142,7 @@ def files_of(table: deltalake.DeltaTable) -> dict[str, File]:
             action["size_bytes"],
             str(action[column]) if column and action[column] is not None else None,
         )
-        for action in pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        for action in delta_log.files_of(table)
     }
 
 

@@ -9,8 +9,9 @@ keeps the compute logs (``production/dagster.yaml``).
 import os
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from typing import IO, Any
 
@@ -31,11 +32,11 @@ from azure.storage.blob import (
 from azure.storage.blob import aio as blob_aio
 from deltalake.exceptions import DeltaError
 from py4j.protocol import Py4JError
-from pydantic import Field
 from pyspark.errors import PySparkException
 
 from storepipe_dagster.io_managers.abfs_options import abfs_options
 from storepipe_dagster.io_managers.azure_errors import LakeUnreachableError, code_of, unreachable
+from storepipe_dagster.io_managers.delta_arrow import dataset_in, dataset_of, registered
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.storage_account import PUBLIC_SUFFIX, StorageAccount
 
@@ -87,11 +88,12 @@ class AzureFiles(AzureBlobFileSystem):  # type: ignore[misc]
         )
 
 
+@dataclass(frozen=True)
 class AzureLake(Lake):
     """Containers ``raw``, ``trusted`` and ``refined`` of a storage account, created if absent."""
 
     root: str = "az:/"
-    connection_string: str | None = Field(default=None, repr=False)
+    connection_string: str | None = field(default=None, repr=False)
     account_name: str | None = None
     # Sail knows the suffix of the public cloud only; where the account really is, tells it the
     # endpoint in ``storage_options``.
@@ -158,6 +160,14 @@ class AzureLake(Lake):
         container, name = _split(path)
         suffix = PUBLIC_SUFFIX if self.on_sail else self.account.suffix
         return f"abfss://{container}@{self.account.name}.dfs.{suffix}/{name}"
+
+    def parquet_in_sql(self, connection: Any, path: str, files: Sequence[str]) -> str:
+        """What reads Parquet files below a path in DuckDB's SQL, by way of Arrow."""
+        return registered(connection, dataset_in(path, files, self.storage_options), path)
+
+    def delta_in_sql(self, connection: Any, table: Any, files: Sequence[str]) -> str:
+        """What reads some files of a Delta table in DuckDB's SQL, by way of Arrow."""
+        return registered(connection, dataset_of(table, files), table.table_uri)
 
     def url(self, path: str) -> str | None:
         """The blob's address, for who may read it; no signature is in it."""

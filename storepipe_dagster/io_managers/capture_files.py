@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -29,13 +28,8 @@ from storepipe_dagster.io_managers.capture_manifests import (
     verified,
     write_manifest,
 )
-from storepipe_dagster.io_managers.lake import (
-    Batch,
-    Lake,
-    MissingUpstreamError,
-    explained,
-    partition_column,
-)
+from storepipe_dagster.io_managers.contexts import SparkResource, explained, partition_column
+from storepipe_dagster.io_managers.lake import Batch, Lake, MissingUpstreamError
 from storepipe_dagster.times import STAMP_PATTERN, capture_stamp
 
 ACCEPTED = ".json"
@@ -87,15 +81,16 @@ class AllCaptures(Captures):
         return AllCaptures(self.key, newer, self.lake)
 
 
-class CaptureFilesIOManager(dg.ConfigurableIOManager):
+@dataclass(frozen=True)
+class CaptureFilesIOManager(dg.IOManager):
     """Writes a ``Capture``; reads the newest of each day or all of them lazily, or all into Spark.
 
     An input annotated as a Spark ``DataFrame`` gets the whole history: one row per capture with
     ``captured_at`` timestamp, ``file`` string, its name, and ``content`` string, its text.
     """
 
-    lake: dg.ResourceDependency[Lake]
-    pyspark: dg.ResourceDependency[LazyPySparkResource]
+    lake: Lake
+    pyspark: SparkResource
 
     @explained
     def handle_output(self, context: dg.OutputContext, obj: Capture) -> None:

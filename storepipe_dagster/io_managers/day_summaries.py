@@ -13,21 +13,15 @@ from typing import Any
 
 import dagster as dg
 import deltalake
-from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
+from storepipe_dagster.io_managers.contexts import SparkResource, explained, partition_column
 from storepipe_dagster.io_managers.delta import days_read, open_upstream
-from storepipe_dagster.io_managers.delta_days import (
-    DailyRows,
-    by_day,
-    condition,
-    files_by_day,
-    open_delta,
-    parts_of,
-)
+from storepipe_dagster.io_managers.delta_days import DailyRows, by_day, condition, parts_of
+from storepipe_dagster.io_managers.delta_log import files_by_day, open_delta
 from storepipe_dagster.io_managers.delta_writes import Target, replace
-from storepipe_dagster.io_managers.lake import Lake, explained, partition_column, persistent
+from storepipe_dagster.io_managers.lake import Lake, persistent
 
 SUMMARIES = dg.AssetKey(["refined", "_summaries"])  # a folder; no asset has this key
 SOURCE = "source"
@@ -47,11 +41,12 @@ class DaySummary:
     definition: int
 
 
-class DaySummariesIOManager(dg.ConfigurableIOManager):
+@dataclass(frozen=True)
+class DaySummariesIOManager(dg.IOManager):
     """Reads a Delta table by way of summaries of its days; for inputs only."""
 
-    lake: dg.ResourceDependency[Lake]
-    pyspark: dg.ResourceDependency[LazyPySparkResource]
+    lake: Lake
+    pyspark: SparkResource
     in_parts: bool = True
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:

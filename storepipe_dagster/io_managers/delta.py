@@ -6,12 +6,12 @@ A write replaces exactly the days it was asked for, or the whole table, in one c
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import deltalake
 import pyarrow as pa
-from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
@@ -25,24 +25,17 @@ from storepipe_dagster.asset_metadata import (
     preview,
 )
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.io_managers.contexts import SparkResource, explained, partition_column
 from storepipe_dagster.io_managers.delta_days import (
     DailyRows,
     condition,
-    files_by_day,
-    files_of,
     held_to,
-    open_delta,
     parts_of,
     sizes_upstream,
 )
+from storepipe_dagster.io_managers.delta_log import files_by_day, files_of, open_delta
 from storepipe_dagster.io_managers.delta_writes import Target, replace
-from storepipe_dagster.io_managers.lake import (
-    Lake,
-    MissingUpstreamError,
-    explained,
-    partition_column,
-    persistent,
-)
+from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, persistent
 from storepipe_dagster.small_charts import CHART, POINTS, columns_drawn, draw, title
 
 PREVIEW_ROWS = 5
@@ -56,14 +49,15 @@ class LostTableError(UserError):
     """A table that Dagster has a history of is not in the lake; the message names its days."""
 
 
-class DeltaIOManager(dg.ConfigurableIOManager):
+@dataclass(frozen=True)
+class DeltaIOManager(dg.IOManager):
     """Writes Spark DataFrames; reads them into Spark, or into Arrow where the input says so.
 
     A long range of ``DailyRows`` is computed ``in_parts``, unless Spark has a cluster for it.
     """
 
-    lake: dg.ResourceDependency[Lake]
-    pyspark: dg.ResourceDependency[LazyPySparkResource]
+    lake: Lake
+    pyspark: SparkResource
     in_parts: bool = True
 
     @explained
@@ -99,6 +93,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             path,
             deltalake.Schema.from_json(schema.json()),
             [column] if column else [],
+            run=context.run_id,
         )
         replace(
             target,

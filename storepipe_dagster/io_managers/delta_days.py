@@ -1,37 +1,21 @@
-"""Days of a Delta table: which it has, rows by day, rows held to their days, and ranges in parts.
+"""Days of a Delta table while it is written: rows by day, held to their days, ranges in parts."""
 
-What has been materialized has a file in the log, a day without rows one without rows; how that is
-written is in ``delta_writes``.
-"""
-
-import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import dagster as dg
-import deltalake
-import pyarrow as pa
-from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from storepipe_dagster.errors import UserError
-from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.io_managers.lake import Key, Lake
 from storepipe_dagster.open_files import limit
 
 BYTES_AT_ONCE = 48 * 2**20  # as Parquet: some five million cart lines, which take 2 GiB
 MOST_TASKS = 32
 # Sail keeps a file open for each day that it writes, and those that it reads for the day.
 FILES_OF_A_DAY, OTHER_FILES = 4, 128
-OF_COLUMNS = ("null_count.", "min.", "max.")
 DAY_IN_PATH = re.compile(r"=(\d{4}-\d\d-\d\d)/[^/]+$")
-
-
-class DamagedTableError(UserError):
-    """The log of a Delta table cannot be read; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -47,61 +31,6 @@ class DailyRows:
 def condition(column: str, days: Sequence[str]) -> str:
     """SQL that holds for the rows of a closed range of days."""
     return f"{column} >= '{min(days)}' AND {column} <= '{max(days)}'"
-
-
-def open_delta(lake: Lake, path: str, version: int | None = None) -> deltalake.DeltaTable | None:
-    """The Delta table at a path, at a version or the newest; nothing where there is none.
-
-    Raises ``DamagedTableError`` where its newest commit is cut.
-    """
-    options = lake.storage_options
-    if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
-        return None
-    try:
-        return deltalake.DeltaTable(path, version=version, storage_options=options)
-    except DeltaError:
-        _expect_whole_commit(lake, path)
-        raise
-
-
-def _expect_whole_commit(lake: Lake, path: str) -> None:
-    newest = max(file for file in lake.all_in(f"{path}/_delta_log") if file.endswith(".json"))
-    try:
-        for line in lake.files.cat_file(newest).splitlines():
-            json.loads(line)
-    except ValueError:
-        raise DamagedTableError(
-            f"{newest}, the newest commit of the table, is cut or damaged. Bring it back from a "
-            "backup; or remove it, so that the version before is the current one, and make what "
-            "it wrote again: storepipe status tells which days."
-        ) from None
-
-
-def files_by_day(table: deltalake.DeltaTable, column: str) -> dict[str, list[dict[str, Any]]]:
-    """What the log tells of the files of each day that has some."""
-    named = f"partition.{column}"
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for file in files_of(table):
-        found[str(file[named])].append(file)
-    return found
-
-
-def days_of_table(lake: Lake, key: dg.AssetKey, column: str | None) -> set[str | None]:
-    """The days of a Delta table that were materialized; ``None`` for a table without days."""
-    table = open_delta(lake, lake.path(key))
-    if table is None or table.metadata().partition_columns != ([column] if column else []):
-        return set()
-    if column:
-        return {*files_by_day(table, column)}
-    return {None} if files_of(table) else set()
-
-
-def files_of(table: deltalake.DeltaTable) -> list[dict[str, Any]]:
-    """What the log tells of each file, but for what it tells of its columns."""
-    files = pa.table(table.get_add_actions(flatten=True))
-    named = [name for name in files.column_names if not name.startswith(OF_COLUMNS)]
-    rows: list[dict[str, Any]] = files.select(named).to_pylist()
-    return rows
 
 
 def held_to(days: Sequence[str], rows: DataFrame, column: str) -> DataFrame:
@@ -122,7 +51,7 @@ def by_day(rows: DataFrame, column: str, days: Sequence[str]) -> DataFrame:
     return rows.repartition(min(len(days), MOST_TASKS), column)
 
 
-def sizes_upstream(lake: Lake, upstream: Iterable[dg.AssetKey]) -> Mapping[str, int]:
+def sizes_upstream(lake: Lake, upstream: Iterable[Key]) -> Mapping[str, int]:
     """The bytes that are kept of each day of some assets."""
     sizes: Counter[str] = Counter()
     for key in upstream:

@@ -30,11 +30,10 @@ from deltalake.transaction import (
 )
 from pyspark.sql import DataFrame
 
-from storepipe_dagster.io_managers.delta_days import files_of, open_delta
+from storepipe_dagster.io_managers.delta_log import RUN, files_of, open_delta
 from storepipe_dagster.io_managers.lake import Lake, persistent
 
 WITHOUT_ROWS = "no-rows"
-ONE_TRY = CommitProperties(max_commit_retries=0)  # a retry of delta-rs would not look again
 # The log is cleaned by maintenance alone, which knows how long versions are kept.
 NO_CLEANING = PostCommitHookProperties(cleanup_expired_logs=False)
 LOG = "_delta_log"
@@ -45,7 +44,8 @@ Chunk = tuple[Sequence[str], DataFrame]
 class Target:
     """The table that is written to: its place, its columns, and what it is partitioned by.
 
-    The first partition column is the day, if there are any. ``of_day`` gives the others.
+    The first partition column is the day, if there are any. ``of_day`` gives the others. ``run``
+    is the Dagster run that writes, for the commit to name.
     """
 
     lake: Lake
@@ -53,6 +53,13 @@ class Target:
     schema: deltalake.Schema
     partition_by: Sequence[str] = ()
     of_day: Callable[[str], Mapping[str, str]] = lambda _: {}
+    run: str | None = None
+
+    @property
+    def commit_properties(self) -> CommitProperties:
+        """One try, as a retry of delta-rs would not look again; and the run."""
+        named = {RUN: self.run} if self.run else None
+        return CommitProperties(max_commit_retries=0, custom_metadata=named)
 
 
 def replace(target: Target, chunks: Iterable[Chunk], removed: Sequence[str] = ()) -> None:
@@ -185,7 +192,7 @@ def _commit(target: Target, files: Sequence[AddAction], days: Sequence[str]) -> 
                 mode="error",
                 partition_by=[*target.partition_by],
                 storage_options=options,
-                commit_properties=ONE_TRY,
+                commit_properties=target.commit_properties,
                 post_commithook_properties=NO_CLEANING,
             )
         except DeltaError as error:
@@ -204,7 +211,7 @@ def _commit(target: Target, files: Sequence[AddAction], days: Sequence[str]) -> 
         partition_filters=[(target.partition_by[0], "in", [*days])]
         if target.partition_by
         else None,
-        commit_properties=ONE_TRY,
+        commit_properties=target.commit_properties,
         post_commithook_properties=NO_CLEANING,
     )
     return version + 1

@@ -6,25 +6,21 @@ File formats live in the modules beside this one. Key = ``zone/…/table``, so a
 
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import IO, Any, ParamSpec, TypeVar
+from typing import IO, Any, Protocol
 
-import dagster as dg
 import fsspec
 import tenacity
 
 from storepipe_dagster.errors import UserError
 
-P = ParamSpec("P")
-Result = TypeVar("Result")
 PARQUET_FILE = "data.parquet"
 SHOWN = 3
 PARTITION_COLUMN = "partition_expr"  # Dagster's name for it in an asset's metadata
-
 
 TRIES = 8
 SYNCS_AT_ONCE = 8
@@ -48,14 +44,29 @@ PASSING = (
 )
 
 
+class Key(Protocol):
+    """What an artifact is known by: an asset key of Dagster's, or a ``TableKey``."""
+
+    @property
+    def path(self) -> Sequence[str]:
+        """The zone, what is in it, the table."""
+
+
+@dataclass(frozen=True)
+class TableKey:
+    """The key of a table where Dagster is not loaded."""
+
+    path: tuple[str, ...]
+
+
 class MissingUpstreamError(UserError):
     """An asset was asked for before what it is made of; the message says what to materialise."""
 
     state = "has nothing in the lake"
     selection = '+key:"{}"'
 
-    def __init__(self, key: dg.AssetKey, days: Sequence[str] = ()) -> None:
-        name = key.to_user_string()
+    def __init__(self, key: Key, days: Sequence[str] = ()) -> None:
+        name = "/".join(key.path)
         when = f" for {shortened(days)}" if days else ""
         span = f"--from {days[0]} --to {days[-1]}" if days else "--from DATE --to DATE"
         super().__init__(
@@ -64,7 +75,8 @@ class MissingUpstreamError(UserError):
         )
 
 
-class Lake(dg.ConfigurableResource[Any]):
+@dataclass(frozen=True)
+class Lake:
     """A folder that keeps the artifacts; ``azure_lake`` keeps them elsewhere.
 
     Paths are those of fsspec, delta-rs and DuckDB; Spark may spell them differently.
@@ -97,6 +109,20 @@ class Lake(dg.ConfigurableResource[Any]):
         """The same place as Spark spells it."""
         return path
 
+    def parquet_in_sql(self, connection: Any, path: str, files: Sequence[str]) -> str:
+        """What reads Parquet files below a path in DuckDB's SQL, their folders as columns."""
+        del connection, path  # another lake has a use for them
+        return f"FROM {_read_parquet(files, hive=True)}"
+
+    def delta_in_sql(self, connection: Any, table: Any, files: Sequence[str]) -> str:
+        """What reads some files of a Delta table in DuckDB's SQL."""
+        del connection
+        # DuckDB itself reads the files of a folder, and does so quicker than by way of Arrow.
+        columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
+        root = table.table_uri.removeprefix("file://").rstrip("/")
+        hive = bool(table.metadata().partition_columns)
+        return f"SELECT {columns} FROM {_read_parquet([f'{root}/{file}' for file in files], hive)}"
+
     def url(self, path: str) -> str | None:
         """Where a browser may open a file; nothing for a folder, which it will not open."""
         del path
@@ -104,19 +130,19 @@ class Lake(dg.ConfigurableResource[Any]):
 
     def is_empty(self) -> bool:
         """Whether nothing was ever captured into it."""
-        raw = self.path(dg.AssetKey("raw"))
+        raw = f"{self.root}/raw"
         return not self.files.exists(raw) or not self.files.ls(raw, detail=False)
 
-    def path(self, key: dg.AssetKey, *rest: str) -> str:
+    def path(self, key: Key, *rest: str) -> str:
         """Where an asset is kept, or a part of it."""
         return "/".join([self.root, *key.path, *rest])
 
-    def day_path(self, key: dg.AssetKey, column: str | None, day: str | None, *rest: str) -> str:
+    def day_path(self, key: Key, column: str | None, day: str | None, *rest: str) -> str:
         """Where one day of a partitioned asset is kept; without a day, the asset."""
         return self.path(key, f"{column}={day}", *rest) if column and day else self.path(key, *rest)
 
     def paths_by_day(
-        self, key: dg.AssetKey, column: str | None, days: Sequence[str | None]
+        self, key: Key, column: str | None, days: Sequence[str | None]
     ) -> dict[str | None, dict[str, int]]:
         """The files in the folder of each day, with their sizes; one listing for all of them."""
         folders = {self.day_path(key, column, day): day for day in days}
@@ -128,7 +154,7 @@ class Lake(dg.ConfigurableResource[Any]):
                 found[folders[folder]][path] = size
         return found
 
-    def days_with(self, key: dg.AssetKey, column: str | None, ending: str) -> set[str | None]:
+    def days_with(self, key: Key, column: str | None, ending: str) -> set[str | None]:
         """The days of an asset that have a file with this ending; ``None`` for one without days."""
         folder, found = self.path(key), set[str | None]()
         for path in self.all_in(folder):
@@ -222,6 +248,11 @@ class Batch:
             self._files.makedirs(folder, exist_ok=True)
 
 
+def _read_parquet(files: Sequence[str], hive: bool) -> str:
+    quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{quoted}], hive_partitioning = {str(hive).lower()})"
+
+
 def _sync(paths: Collection[str]) -> None:
     """Wait until files, or folders with the names in them, are on the disk."""
     if os.name != "posix":  # elsewhere a folder cannot be opened, nor a file that is only read
@@ -238,18 +269,6 @@ def _sync_one(path: str) -> None:
         os.close(descriptor)
 
 
-def explained(method: Callable[P, Result]) -> Callable[P, Result]:
-    """Let the lake of an IO manager explain what fails in a method of it."""
-
-    @wraps(method)
-    def explaining(*arguments: P.args, **options: P.kwargs) -> Result:
-        manager: Any = arguments[0]
-        with manager.lake.explained():
-            return method(*arguments, **options)
-
-    return explaining
-
-
 def passes(error: BaseException) -> bool:
     """Whether another try may get over it."""
     return not isinstance(error, UserError) and any(sign in str(error) for sign in PASSING)
@@ -262,12 +281,6 @@ persistent = tenacity.retry(
     wait=tenacity.wait_random_exponential(0.5, 10),  # some 20 s in all
     reraise=True,
 )
-
-
-def partition_column(context: dg.InputContext | dg.OutputContext) -> str | None:
-    """The column that an asset is partitioned by, from its metadata."""
-    upstream = context.upstream_output if isinstance(context, dg.InputContext) else context
-    return (upstream.definition_metadata if upstream else {}).get(PARTITION_COLUMN)
 
 
 def shortened(texts: Sequence[str], of_what: str = "days") -> str:

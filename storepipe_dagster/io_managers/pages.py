@@ -1,17 +1,21 @@
 """Web pages, each replaced whole."""
 
+from dataclasses import dataclass
+
 import dagster as dg
 
 from storepipe_dagster.asset_metadata import SIZE
-from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, explained
+from storepipe_dagster.io_managers.contexts import explained
+from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError
 
 FILE = "index.html"
 
 
-class PageIOManager(dg.ConfigurableIOManager):
+@dataclass(frozen=True)
+class PageIOManager(dg.IOManager):
     """Writes HTML text as ``index.html`` of the asset's folder."""
 
-    lake: dg.ResourceDependency[Lake]
+    lake: Lake
 
     @explained
     def handle_output(self, context: dg.OutputContext, obj: str) -> None:

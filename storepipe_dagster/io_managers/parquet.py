@@ -1,24 +1,19 @@
 """Extracts as Parquet files, one per table or day, each replaced whole."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import DataFrame
 
 from storepipe_dagster.asset_metadata import ROW_COUNT, SIZE, lineage_in
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.io_managers.contexts import SparkResource, explained, partition_column
 from storepipe_dagster.io_managers.delta_days import DailyRows
-from storepipe_dagster.io_managers.lake import (
-    PARQUET_FILE,
-    Lake,
-    MissingUpstreamError,
-    explained,
-    partition_column,
-)
+from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake, MissingUpstreamError
 
 MAGIC = b"PAR1"  # the last bytes of every Parquet file
 
@@ -31,11 +26,12 @@ class RowsOutsideError(Exception):
     """An asset handed over rows of days that it was not asked for."""
 
 
-class ParquetIOManager(dg.ConfigurableIOManager):
+@dataclass(frozen=True)
+class ParquetIOManager(dg.IOManager):
     """Writes a stream of Arrow batches, sorted by the day if partitioned; Spark reads the files."""
 
-    lake: dg.ResourceDependency[Lake]
-    pyspark: dg.ResourceDependency[LazyPySparkResource]
+    lake: Lake
+    pyspark: SparkResource
 
     @explained
     def handle_output(self, context: dg.OutputContext, obj: pa.RecordBatchReader) -> None:

@@ -7,17 +7,16 @@ in the ledger that ``loads`` declares, in the same transaction.
 """
 
 import re
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
-import dagster as dg
 import pyarrow as pa
 import sqlalchemy as sa
-from pydantic import PrivateAttr
 
 from storepipe_dagster.errors import PassingError, UserError
 from storepipe_dagster.resources.loads import LOADS, NO_DAY, Load
@@ -45,10 +44,11 @@ class NoTableError(DatabaseError):
         )
 
 
-class Database(dg.ConfigurableResource[Any]):
+@dataclass(eq=False, kw_only=True)
+class Database(ABC):
     """What the layers ask of a database. Every failure is a ``DatabaseError``."""
 
-    _known: set[str] = PrivateAttr(default_factory=set)
+    _known: set[str] = field(default_factory=set, init=False, repr=False)
 
     def upsert(self, table: sa.Table, rows: Sequence[Row], *, capture: str) -> int:
         """Insert rows, or update those whose primary key is there; returns the table's row count.

@@ -1,27 +1,29 @@
-"""What each deployment is made of; the only place that branches on DAGSTER_DEPLOYMENT."""
+"""What each deployment is made of; which lake it has is in ``io_managers.lakes``.
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+Resources are plain objects: they have no configuration that a run could bring along, or that
+Dagster could show.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster_pyspark import LazyPySparkResource
 from pydantic import SecretStr
 
 from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager
 from storepipe_dagster.io_managers.day_summaries import DaySummariesIOManager
 from storepipe_dagster.io_managers.delta import DeltaIOManager
 from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.io_managers.lakes import lake_of
 from storepipe_dagster.io_managers.pages import PageIOManager
 from storepipe_dagster.io_managers.parquet import ParquetIOManager
 from storepipe_dagster.resources.database import Database
 from storepipe_dagster.resources.lake_sql import LakeSql
-from storepipe_dagster.resources.spark import ClusterSpark, InProcessSpark, RemoteSpark
+from storepipe_dagster.resources.spark import ClusterSpark, InProcessSpark, RemoteSpark, Spark
 from storepipe_dagster.resources.sqlite import SqliteDatabase
 from storepipe_dagster.resources.store_api import StoreApi
 from storepipe_dagster.resources.webhook import Webhook
-from storepipe_dagster.settings import CONNECTION_STRING, Settings
+from storepipe_dagster.settings import Settings
 
 NOTHING = dg.ResourceDefinition.none_resource()
 ACCOUNT = "AZURE_STORAGE_ACCOUNT_NAME"
@@ -29,7 +31,7 @@ ACCOUNT = "AZURE_STORAGE_ACCOUNT_NAME"
 
 def resources(settings: Settings) -> Mapping[str, Any]:
     """The resources and IO managers of the chosen deployment."""
-    storage = lake(settings)
+    storage = lake_of(settings)
     pyspark = spark(settings, storage)
     in_parts = isinstance(pyspark, InProcessSpark)
     return {
@@ -60,46 +62,20 @@ def database(settings: Settings) -> Database:
         host=str(settings.mysql_host),
         port=settings.mysql_port,
         user=str(settings.mysql_user),
-        password=_secret("MYSQL_PASSWORD", password.get_secret_value()),
+        password=password.get_secret_value(),
         database=str(settings.mysql_database),
         ssl_ca=str(settings.mysql_ssl_ca) if settings.mysql_ssl_ca else None,
     )
 
 
-def lake(settings: Settings) -> Lake:
-    """A folder, or the containers of an Azure storage account."""
-    if settings.dagster_deployment == "local":
-        return Lake(root=str(settings.storepipe_home / "lake"))
-    from storepipe_dagster.io_managers.azure_lake import AzureLake  # noqa: PLC0415  # slow
-
-    on_sail = not settings.on_cluster
-    if settings.azure_storage_connection_string is None:
-        return AzureLake(account_name=settings.azure_storage_account_name, on_sail=on_sail)
-    text = settings.azure_storage_connection_string.get_secret_value()
-    return AzureLake(connection_string=_secret(CONNECTION_STRING, text), on_sail=on_sail)
-
-
-def open_lake(settings: Settings) -> Lake:
-    """The lake for use outside of a run."""
-    opened: Lake = lake(settings).process_config_and_initialize()
-    return opened
-
-
-@contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
-    """The database for use outside of a run."""
-    with database(settings).process_config_and_initialize_cm() as opened:
-        yield opened
-
-
-def spark(settings: Settings, storage: Lake) -> LazyPySparkResource:
+def spark(settings: Settings, storage: Lake) -> Spark:
     """Spark in this process, at STOREPIPE_SPARK_REMOTE, or of the cluster that this runs on."""
     if settings.on_cluster:
         return ClusterSpark(lake=storage)
     remote = settings.storepipe_spark_remote
     if remote is None:
         return InProcessSpark(lake=storage)
-    return RemoteSpark(remote=_secret("STOREPIPE_SPARK_REMOTE", remote))
+    return RemoteSpark(remote)
 
 
 def step_launcher(settings: Settings, storage: Lake) -> Any:
@@ -112,11 +88,9 @@ def step_launcher(settings: Settings, storage: Lake) -> Any:
     return launcher.DatabricksStepLauncher(
         lake=storage,
         host=str(settings.databricks_host),
-        token=_optional_secret("DATABRICKS_TOKEN", settings.databricks_token),
+        token=_value(settings.databricks_token),
         client_id=settings.databricks_client_id,
-        client_secret=_optional_secret(
-            "DATABRICKS_CLIENT_SECRET", settings.databricks_client_secret
-        ),
+        client_secret=_value(settings.databricks_client_secret),
         staging=str(settings.databricks_staging),
         cluster_id=settings.databricks_cluster_id,
         new_cluster=run_request.NewCluster(
@@ -141,7 +115,7 @@ def step_launcher(settings: Settings, storage: Lake) -> Any:
 def webhook(settings: Settings) -> Webhook:
     """Where messages to people go; nowhere without STOREPIPE_WEBHOOK_URL."""
     return Webhook(
-        url=_optional_secret("STOREPIPE_WEBHOOK_URL", settings.storepipe_webhook_url),
+        url=_value(settings.storepipe_webhook_url),
         dagster_url=settings.storepipe_dagster_url,
     )
 
@@ -163,11 +137,5 @@ def executor(settings: Settings) -> dg.ExecutorDefinition:
     return dg.in_process_executor
 
 
-def _optional_secret(variable: str, secret: SecretStr | None) -> dg.EnvVar | None:
-    return _secret(variable, secret.get_secret_value()) if secret else None
-
-
-def _secret(variable: str, value: str) -> dg.EnvVar:
-    """Dagster shows a variable's name where it would show a value; ``.env`` may hold the value."""
-    os.environ[variable] = value
-    return dg.EnvVar(variable)
+def _value(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -7,6 +7,7 @@ read as they are; how is in ``mysql_bulk``. What its errors mean is in ``mysql_e
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,6 @@ import pyarrow as pa
 import pymysql  # type: ignore[import-untyped]
 import sqlalchemy as sa
 import tenacity
-from pydantic import Field
 from sqlalchemy.dialects import mysql
 
 from storepipe_dagster.resources.database import (
@@ -73,13 +73,14 @@ def connect_arguments(
     return arguments
 
 
+@dataclass(eq=False, kw_only=True)
 class MySqlDatabase(Database):
     """A database on a MySQL or MariaDB server."""
 
     host: str
     port: int = 3306
     user: str
-    password: str = Field(repr=False)
+    password: str = field(repr=False)
     database: str
     ssl_ca: str | None = None
 

@@ -7,12 +7,12 @@ import atexit
 import os
 import socket
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
-
-import dagster as dg
-from dagster_pyspark import LazyPySparkResource
-from dagster_pyspark.resources import spark_session_from_config
 
 from storepipe_dagster.errors import PassingError
 from storepipe_dagster.io_managers.lake import Lake
@@ -36,49 +36,64 @@ class SparkUnreachableError(PassingError):
     """Nobody listens at STOREPIPE_SPARK_REMOTE."""
 
 
-class InProcessSpark(LazyPySparkResource):
+class Spark(ABC):
+    """A Spark session, made when it is first needed."""
+
+    @cached_property
+    def spark_session(self) -> Any:
+        """The session; the same each time."""
+        return self._session()
+
+    @abstractmethod
+    def _session(self) -> Any:
+        """Make the session."""
+
+
+@dataclass
+class InProcessSpark(Spark):
     """Spark without a cluster: Sail, started in this process when first needed."""
 
-    lake: dg.ResourceDependency[Lake]
-    spark_config: dict[str, Any] = SPARK_CONFIG
+    lake: Lake
 
-    def _init_session(self) -> None:
-        if self._spark_session is None:
-            # Sail knows how to open the lake from its environment only, read when it starts.
-            options = self.lake.storage_options
-            os.environ.update({name.upper(): value for name, value in options.items()})
-            self._spark_session = _session(self.spark_config, _sail_address())
+    def _session(self) -> Any:
+        # Sail knows how to open the lake from its environment only, read when it starts.
+        options = self.lake.storage_options
+        os.environ.update({name.upper(): value for name, value in options.items()})
+        return _connected(_sail_address())
 
 
-class RemoteSpark(LazyPySparkResource):
+@dataclass
+class RemoteSpark(Spark):
     """Spark at a Spark Connect endpoint, ``sc://host:port/;parameter=value``."""
 
-    spark_config: dict[str, Any] = SPARK_CONFIG
-    remote: str
+    remote: str = field(repr=False)
 
-    def _init_session(self) -> None:
-        if self._spark_session is None:
-            _knock(self.remote)
-            self._spark_session = _session(self.spark_config, self.remote)
+    def _session(self) -> Any:
+        _knock(self.remote)
+        return _connected(self.remote)
 
 
-class ClusterSpark(LazyPySparkResource):
+@dataclass
+class ClusterSpark(Spark):
     """The Spark of the Databricks cluster that this process is on."""
 
-    lake: dg.ResourceDependency[Lake]
-    spark_config: dict[str, Any] = SPARK_CONFIG
+    lake: Lake
 
-    def _init_session(self) -> None:
-        if self._spark_session is None:
-            session: Any = spark_session_from_config(self.spark_config)  # type: ignore[no-untyped-call]
-            for name, value in {**self.spark_config, **self.lake.spark_options}.items():
-                session.conf.set(name, value)
-            self._spark_session = session
+    def _session(self) -> Any:
+        session = _made(SPARK_CONFIG)
+        for name, value in {**SPARK_CONFIG, **self.lake.spark_options}.items():
+            session.conf.set(name, value)
+        return session
 
 
-def _session(spark_config: dict[str, Any], remote: str) -> Any:
-    config = {**spark_config, "spark.remote": remote}
-    session = LazyPySparkResource(spark_config=config).spark_session
+def _made(config: Mapping[str, Any]) -> Any:
+    from dagster_pyspark import LazyPySparkResource  # noqa: PLC0415  # slow
+
+    return LazyPySparkResource(spark_config=dict(config)).spark_session
+
+
+def _connected(remote: str) -> Any:
+    session = _made({**SPARK_CONFIG, "spark.remote": remote})
     # At exit PySpark would call a server that is gone by then for minutes, to forget its models.
     atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
     return session

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ ROWS_PER_BATCH = 64 * 1024
 SECONDS_TO_WAIT = 60
 
 
+@dataclass(eq=False, kw_only=True)
 class SqliteDatabase(Database):
     """A SQLite file, made with its folder when first written to."""
 

@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -67,7 +68,8 @@ class _RefusedError(Exception):
         self.status = status
 
 
-class StoreApi(dg.ConfigurableResource[Any]):
+@dataclass(frozen=True)
+class StoreApi:
     """A client of the Fake Store API at ``base_url``; times in seconds.
 
     Every method gives what ``take`` makes of the records, each one line of JSON text just as the

@@ -5,9 +5,8 @@ secret, so nothing here shows it. What is told is written in ``messages``.
 """
 
 import logging
-from typing import Any
+from dataclasses import dataclass, field
 
-import dagster as dg
 import requests
 import tenacity
 
@@ -26,13 +25,14 @@ class _NotSentError(Exception):
         self.passing = passing
 
 
-class Webhook(dg.ConfigurableResource[Any]):
+@dataclass(frozen=True)
+class Webhook:
     """Where messages go; nowhere if there is no ``url``. Times in seconds.
 
     ``dagster_url`` is where people open Dagster, for links.
     """
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     dagster_url: str | None = None
     connect_timeout: float = 5.0
     read_timeout: float = 10.0

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from storepipe_dagster.io_managers.capture_files import ACCEPTED
-from storepipe_dagster.io_managers.delta_days import days_of_table
+from storepipe_dagster.io_managers.delta_log import days_of_table
 from storepipe_dagster.io_managers.lake import PARQUET_FILE, PARTITION_COLUMN, Lake
 from storepipe_dagster.io_managers.pages import FILE
 from storepipe_dagster.resources.database import Database

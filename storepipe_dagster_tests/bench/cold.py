@@ -81,7 +81,7 @@ def watch(division: Division) -> None:
     )
     from storepipe_dagster.resources import spark  # noqa: PLC0415
 
-    for name in ("_session", "_sail_address"):
+    for name in ("_connected", "_sail_address"):
         division.wrap(spark, name, SPARK)
     division.wrap(compute_generator, "invoke_compute_fn", WORK)  # each asset, each check
     for manager in (

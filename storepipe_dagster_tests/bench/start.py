@@ -7,8 +7,7 @@ that the commands read holds the real data set, or a synthetic store where that 
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 

@@ -17,6 +17,7 @@ from storepipe_dagster.io_managers.azure_lake import CONTAINERS, AzureLake
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.printing import plain
 from storepipe_dagster.resources.lake_sql import LakeSql
+from storepipe_dagster_tests.end_to_end import forks
 
 SECONDS = 300
 
@@ -47,8 +48,12 @@ class Home:
         }
         return {name: value for name, value in variables.items() if value is not None}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> forks.Command:
         """Start a command; its progress comes on standard error."""
+        return forks.start(arguments, self.environment)
+
+    def start_alone(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command as a user does, in an interpreter that has loaded nothing yet."""
         return subprocess.Popen(
             [sys.executable, "-m", "storepipe_dagster.cli", *arguments],
             env=self.environment,
@@ -57,9 +62,10 @@ class Home:
             text=True,
         )
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, alone: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        process = self.start(*arguments)
+        alone = alone or forks.FIRST_DAY in self.environment
+        process = self.start_alone(*arguments) if alone else self.start(*arguments)
         out, err = process.communicate(timeout=SECONDS)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 

@@ -31,7 +31,8 @@ static long last = -1, done = 0;
 static int log_file = -1;
 static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
 
-__attribute__((constructor)) static void read_environment(void) {
+/* A process that was forked from one into which this is preloaded calls it again. */
+__attribute__((constructor)) void read_environment(void) {
     const char *folder = getenv("END_BELOW"), *file = getenv("END_LOG"), *at = getenv("END_AT");
     if (folder == NULL || file == NULL) return;
     log_file = (int)syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);

@@ -29,7 +29,7 @@ A_DAY = ("--from", "2020-01-05", "--to", "2020-01-05")
     ],
 )
 def test_every_command_has_help(tmp_path, command):
-    done = Home(tmp_path).command(*command, "--help")
+    done = Home(tmp_path).command(*command, "--help", alone=not command)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: storepipe")
 
@@ -127,7 +127,7 @@ def test_what_was_never_made_is_named_with_the_remedy(new_home, selection, messa
     ],
 )
 def test_a_bad_setting_is_named_before_anything_runs(tmp_path, variable, value, message):
-    done = Home(tmp_path, extra={variable: value}).command("run", *A_DAY)
+    done = Home(tmp_path, extra={variable: value}).command("run", *A_DAY, alone=True)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -146,7 +146,7 @@ def test_a_single_asset_of_a_single_day_is_one_step_and_its_checks(demo):
 
 
 def test_the_store_prints_its_address_first_and_serves_there(tmp_path):
-    process = Home(tmp_path).start("store", "--port", "0", "--carts", "50", "--days", "2")
+    process = Home(tmp_path).start_alone("store", "--port", "0", "--carts", "50", "--days", "2")
     url = process.stdout.readline().strip()
     carts = requests.get(f"{url}/carts", timeout=10).json()
     process.terminate()
@@ -166,7 +166,7 @@ def test_the_run_of_a_process_that_is_gone_is_closed_by_the_next(demo, monkeypat
 
     home, _ = demo
     monkeypatch.setenv("DAGSTER_HOME", str(home.path / "dagster"))
-    process = home.start("run", "--from", "2020-01-01", "--to", "2020-01-20")
+    process = home.start("run", "--from", "2020-01-01", "--to", "2020-01-08")
     for line in process.stderr:
         if line.startswith("[ 2/"):
             break

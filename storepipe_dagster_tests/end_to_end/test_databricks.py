@@ -24,13 +24,14 @@ from storepipe_dagster_tests.servers.databricks.runs import (
     CLUSTER_DOES_NOT_START,
     NEVER,
     SPOT_EVICTION,
+    TIMED_OUT,
     Ending,
 )
 from storepipe_dagster_tests.servers.databricks.workspace import Workspace
 from storepipe_dagster_tests.servers.mariadb import LEAST
 
-A_DAY = ("--from", "2020-01-05", "--to", "2020-01-05")
-ALL_DAYS = ("--from", "2020-01-01", "--to", "2020-01-10")
+A_DAY = ("--from", "2020-01-03", "--to", "2020-01-03")
+ALL_DAYS = ("--from", "2020-01-01", "--to", "2020-01-04")
 BEFORE_SPARK = ("--select", "group:raw or group:mysql or group:relational")
 SPARK = ("--select", "group:trusted or group:refined")
 PRICES = ("--select", 'key:"trusted/product_prices"')
@@ -113,7 +114,7 @@ def databricks(azurite, mariadb, shop_url, tmp_path_factory):
         workspace.secrets[SCOPE, "azure-storage-connection-string"] = account.connection_string
         login = {"DATABRICKS_HOST": workspace.host, "DATABRICKS_TOKEN": workspace.token}
         home = replace(home, extra={**home.extra, **login})
-        home.run("2020-01-01", "2020-01-10", *BEFORE_SPARK)
+        home.run("2020-01-01", "2020-01-04", *BEFORE_SPARK)
         assert workspace.launches == 0
         yield OnDatabricks(home, workspace)
 
@@ -140,18 +141,18 @@ def test_the_graph_gives_on_databricks_what_it_gives_on_a_laptop(databricks, eve
     assert databricks.home.tables() == clean
 
 
-def test_ten_days_are_one_launch_per_step(everything):
+def test_four_days_are_one_launch_per_step(everything):
     _, launched = everything
     assert [run.request["run_name"].split(" (Dagster run ")[0] for run in launched] == [
         "storepipe trusted/product_prices all days",
-        "storepipe trusted/rejected_sales + trusted/sales 2020-01-01 to 2020-01-10",
+        "storepipe trusted/rejected_sales + trusted/sales 2020-01-01 to 2020-01-04",
         (
             "storepipe refined/customer_cohorts + refined/customer_segments"
             " + refined/sales_by_category + refined/sales_by_city + refined/sales_by_product"
             " all days"
         ),
         "storepipe refined/product_affinity all days",
-        "storepipe refined/sales_by_day 2020-01-01 to 2020-01-10",
+        "storepipe refined/sales_by_day 2020-01-01 to 2020-01-04",
     ]
 
 
@@ -206,7 +207,7 @@ def test_one_day_of_one_asset_is_one_launch_that_names_it(databricks, monkeypatc
     before = databricks.home.tables()
     done, launched = databricks.run(*A_DAY, *SALES)
     assert done.returncode == 0, done.stderr
-    assert [run.cluster["custom_tags"]["storepipe_days"] for run in launched] == ["2020-01-05"]
+    assert [run.cluster["custom_tags"]["storepipe_days"] for run in launched] == ["2020-01-03"]
     assert databricks.home.tables() == before
     [event] = databricks.records(monkeypatch, dg.DagsterEventType.ASSET_MATERIALIZATION)
     told = event.materialization
@@ -224,6 +225,7 @@ def test_a_run_that_fails_for_no_fault_of_ours_is_launched_again(databricks):
     assert databricks.staged() == []
 
 
+@pytest.mark.slow
 def test_after_a_set_number_of_launches_the_step_fails_with_what_databricks_says(databricks):
     databricks.workspace.scripted += [CLUSTER_DOES_NOT_START] * 2
     done, launched = databricks.run(*A_DAY, *PRICES, DATABRICKS_MAX_RETRIES="1")
@@ -236,6 +238,7 @@ def test_after_a_set_number_of_launches_the_step_fails_with_what_databricks_says
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_a_step_that_was_done_is_not_undone_by_how_its_run_ends(databricks):
     databricks.workspace.scripted.append(
         Ending(message="The cluster was lost while it cleaned up.", when="after")
@@ -246,10 +249,12 @@ def test_a_step_that_was_done_is_not_undone_by_how_its_run_ends(databricks):
     assert "lost while it cleaned up" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_takes_too_long_is_ended_and_launched_again(databricks):
-    databricks.workspace.scripted.append(NEVER)
-    done, launched = databricks.run(*A_DAY, *PRICES, DATABRICKS_TIMEOUT_SECONDS="25")
+    databricks.workspace.scripted.append(TIMED_OUT)  # the workspace's tests wait for one
+    done, launched = databricks.run(*A_DAY, *PRICES, DATABRICKS_TIMEOUT_SECONDS="3599")
     assert done.returncode == 0, done.stderr
+    assert [run.request["timeout_seconds"] for run in launched] == [3599, 3599]
     assert [run.result_state for run in launched] == ["TIMEDOUT", "SUCCESS"]
 
 
@@ -267,6 +272,7 @@ def without_quantities(parquet: bytes) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("everything")
 @pytest.mark.parametrize(
     ("table", "spoil", "told", "staging"),
@@ -278,7 +284,7 @@ def without_quantities(parquet: bytes) -> bytes:
 def test_an_error_of_ours_comes_home_with_its_traceback_and_is_not_tried_again(
     databricks, monkeypatch, table, spoil, told, staging
 ):
-    [file] = databricks.home.matching(f"raw/relational/{table}/cart_date=2020-01-05/*")
+    [file] = databricks.home.matching(f"raw/relational/{table}/cart_date=2020-01-03/*")
     good, before = databricks.home.read(file), databricks.staged()
     databricks.home.write(file, spoil(good))
     try:
@@ -312,6 +318,7 @@ def contents_of(files: Sequence[Path]) -> str:
     return b"".join(contents).decode(errors="replace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("staging", ["dbfs:/staging", VOLUME])
 def test_staged_files_of_a_failed_step_stay_and_hold_no_secret(databricks, staging):
     databricks.workspace.scripted += [CLUSTER_DOES_NOT_START]
@@ -328,6 +335,7 @@ def test_staged_files_of_a_failed_step_stay_and_hold_no_secret(databricks, stagi
     ] == []
 
 
+@pytest.mark.slow
 def test_a_script_that_ended_before_its_step_tells_why(databricks, monkeypatch):
     """A secret that the scope lacks: no event ever comes."""
     monkeypatch.setattr(databricks.workspace, "secrets", {(SCOPE, "another"): "hunter2"})
@@ -343,6 +351,7 @@ def test_a_script_that_ended_before_its_step_tells_why(databricks, monkeypatch):
     assert f"/run/{run.run_id}" in error
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_cancels_its_databricks_run(databricks):
     before = set(databricks.workspace.runs)
     databricks.workspace.scripted.append(NEVER)
@@ -354,6 +363,7 @@ def test_an_interrupted_run_cancels_its_databricks_run(databricks):
     assert run.result_state == "CANCELED"
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_it_waits_launches_nothing_more(databricks):
     before = set(databricks.workspace.runs)
     databricks.workspace.scripted.append(CLUSTER_DOES_NOT_START)
@@ -368,12 +378,14 @@ def test_an_interrupt_while_it_waits_launches_nothing_more(databricks):
     assert len(databricks.launched_since(before)) == 1
 
 
+@pytest.mark.slow
 def test_viewers_whom_nobody_knows_are_told_and_the_run_goes_on(databricks):
     done, _ = databricks.run(*A_DAY, *PRICES, DATABRICKS_VIEWERS="nobody-knows-them")
     assert done.returncode == 0, done.stderr
     assert "nobody-knows-them cannot see Databricks run" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_network_that_is_away_for_a_while_fails_no_healthy_run(databricks):
     before = set(databricks.workspace.runs)
     process = databricks.home.start("run", *A_DAY, *PRICES)
@@ -384,6 +396,7 @@ def test_a_network_that_is_away_for_a_while_fails_no_healthy_run(databricks):
     assert len(databricks.launched_since(before)) == 1
 
 
+@pytest.mark.slow
 def test_a_workspace_without_dbfs_is_told_with_the_way_out(databricks):
     with without_dbfs(databricks):
         done, launched = databricks.run(*A_DAY, *PRICES)
@@ -391,6 +404,7 @@ def test_a_workspace_without_dbfs_is_told_with_the_way_out(databricks):
     assert "Set DATABRICKS_STAGING to a folder in a Unity Catalog volume" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_volume_that_we_may_not_write_to_is_told(databricks):
     readonly = "/Volumes/main/storepipe/readonly"
     done, launched = databricks.run(*A_DAY, *PRICES, DATABRICKS_STAGING=readonly)
@@ -406,6 +420,7 @@ def test_a_wrong_token_is_told_and_not_shown(databricks):
     assert "hunter2" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_service_principal_logs_in_and_people_see_the_run_of_an_existing_cluster(databricks):
     workspace = databricks.workspace
     home = databricks.using(
@@ -424,6 +439,7 @@ def test_a_service_principal_logs_in_and_people_see_the_run_of_an_existing_clust
     } >= {("engineers", "CAN_VIEW"), ("ana@example.com", "CAN_VIEW")}
 
 
+@pytest.mark.slow
 def test_a_wrong_secret_of_a_service_principal_is_told_and_not_shown(databricks):
     done, launched = databricks.run(
         *A_DAY,
@@ -437,13 +453,14 @@ def test_a_wrong_secret_of_a_service_principal_is_told_and_not_shown(databricks)
     assert "hunter2" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("everything")
 def test_two_runs_at_once_change_nothing_of_each_other(databricks, tmp_path):
     before = databricks.home.tables()
     other = replace(databricks.home, path=tmp_path)
     processes = [
         home.start("run", "--from", day, "--to", day, *SALES)
-        for home, day in ((databricks.home, "2020-01-03"), (other, "2020-01-04"))
+        for home, day in ((databricks.home, "2020-01-02"), (other, "2020-01-04"))
     ]
     for process in processes:
         _, told = process.communicate(timeout=SECONDS)
@@ -458,6 +475,7 @@ def dagster(databricks):
         yield services
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("state", "seconds"), [("PENDING", SECONDS), ("RUNNING", 0.1)])
 def test_a_run_that_is_cancelled_in_dagster_cancels_its_databricks_run(
     databricks, dagster, monkeypatch, state, seconds

@@ -25,9 +25,10 @@ from storepipe_dagster_tests.servers.install import program
 FIRST, LAST = "2020-01-01", "2020-01-03"
 RUN = ("run", "--from", FIRST, "--to", LAST)
 SOURCE = Path(__file__).with_name("end_at_write.c")
-# How many points a part of the home has: 32 in a first run, and as many in a second one.
-POINTS = {"lake/": 20, "store.db": 4, "dagster/": 8}
-GROUPS = 8
+# How many points a part of the home has: 20 in a first run, and as many in a second one. The two
+# databases are written by SQLite alone, which needs fewer.
+POINTS = {"lake/": 14, "store.db": 2, "dagster/": 4}
+GROUPS = 5
 KILLED = -9
 DAY_COLUMNS = ("sale_date", "cart_date")
 
@@ -299,13 +300,13 @@ def test_the_process_ends_at_the_write_that_is_named(library, tmp_path, last, le
 
 
 def test_points_are_spread_evenly_over_the_writes_of_each_part():
-    writes = {"lake/": 200, "store.db": 3, "dagster/": 80}
+    writes = {"lake/": 140, "store.db": 3, "dagster/": 40}
     points = Prepared(None, {}, {}, writes).points()
     numbers = {part: [point.number for point in points if point.part == part] for part in POINTS}
-    assert numbers["lake/"] == list(range(5, 200, 10))
-    assert numbers["dagster/"] == list(range(5, 80, 10))
-    assert {*numbers["store.db"]} == {1, 2, 3}
-    assert len(points) >= 32
+    assert numbers["lake/"] == list(range(5, 140, 10))
+    assert numbers["dagster/"] == list(range(5, 40, 10))
+    assert numbers["store.db"] == [1, 2]
+    assert len(points) == 20
 
 
 def test_a_half_made_table_is_noticed():

@@ -4,11 +4,15 @@ import json
 import threading
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from storepipe_dagster_tests.end_to_end.forks import QUICK_WAITS
+
 DAY = "2020-01-05"
+TO_SALES = ("--select", "not group:refined")
 PRODUCTS = [
     {"id": 1, "title": "Lamp ", "price": 10, "category": "home"},
     {"id": 2, "title": "Chair", "price": 25.5, "category": "home"},
@@ -56,12 +60,13 @@ class Handler(BaseHTTPRequestHandler):
 def serving(new_home, carts):
     with Store(carts) as store:
         threading.Thread(target=store.serve_forever, daemon=True).start()
-        yield store, new_home(f"http://127.0.0.1:{store.server_port}")
+        home = new_home(f"http://127.0.0.1:{store.server_port}")
+        yield store, replace(home, extra={**home.extra, QUICK_WAITS: "1"})
         store.shutdown()
 
 
-def test_bad_json_to_the_end_is_one_error_and_writes_nothing(new_home):
-    with serving(new_home, []) as (store, home):
+def test_bad_json_to_the_end_is_one_error_and_writes_nothing(new_laptop):
+    with serving(new_laptop, []) as (store, home):
         store.faults = {path: ["not json"] * 9 for path in store.answers}
         done = home.command("run", "--from", DAY, "--to", DAY)
         assert store.requests == {"/carts": 5, "/products": 5, "/users": 5}
@@ -73,8 +78,8 @@ def test_bad_json_to_the_end_is_one_error_and_writes_nothing(new_home):
 
 
 @pytest.mark.parametrize("bad", [{"id": "x"}, "nonsense", {"id": 9, "date": "yesterday"}])
-def test_too_many_bad_records_stop_the_run_before_anything_downstream(new_home, bad):
-    with serving(new_home, [cart(1, (1, 1)), bad]) as (_, home):
+def test_too_many_bad_records_stop_the_run_before_anything_downstream(new_laptop, bad):
+    with serving(new_laptop, [cart(1, (1, 1)), bad]) as (_, home):
         done = home.command("run", "--from", DAY, "--to", DAY)
     assert done.returncode == 1
     assert "raw/carts: few_records_are_rejected failed. 1 of 2 records" in done.stderr
@@ -99,7 +104,7 @@ def test_a_refused_capture_is_never_the_current_one(new_home):
         home.run(DAY, DAY, "--select", "group:raw")
         store.answers["/carts"] = [*good[:9], *({"id": "x", "date": DAY} for _ in range(10))]
         refused = home.command("run", "--from", DAY, "--to", DAY)
-        home.run(DAY, DAY, "--select", "not group:raw")
+        home.run(DAY, DAY, "--select", "not group:raw and not group:refined")
     assert refused.returncode == 1
     assert len(home.matching("raw/carts/*/*.refused.json")) == 1
     assert home.sql("SELECT count(*) AS lines FROM trusted.sales") == [{"lines": 19}]
@@ -108,12 +113,12 @@ def test_a_refused_capture_is_never_the_current_one(new_home):
 def test_a_store_that_answers_nothing_empties_nothing_until_that_is_accepted(new_home):
     carts = [cart(number, (1, 1)) for number in range(1, 8)]
     with serving(new_home, carts) as (store, home):
-        home.run(DAY, DAY)
+        home.run(DAY, DAY, *TO_SALES)
         before = home.tables()
         store.answers["/carts"] = []
         refused = home.command("run", "--from", DAY, "--to", DAY)
         kept = home.tables()
-        home.run(DAY, DAY, "--accept-shrinking")
+        home.run(DAY, DAY, *TO_SALES, "--accept-shrinking")
     told = f"raw/carts: no_records_vanish failed. {DAY} has 0 records where 7 were captured before."
     assert refused.returncode == 1
     assert told in refused.stderr
@@ -122,10 +127,11 @@ def test_a_store_that_answers_nothing_empties_nothing_until_that_is_accepted(new
     assert home.sql("FROM trusted.sales") == []
 
 
+@pytest.mark.slow
 def test_a_clock_that_went_back_stops_the_run_before_prices_of_the_past_change(new_home):
     carts = [cart(number, (1, 1)) for number in range(1, 8)]
     with serving(new_home, carts) as (store, home):
-        home.run(DAY, DAY)
+        home.run(DAY, DAY, *TO_SALES)
         before = home.tables()
         for file in home.matching("raw/products/[0-9]*.json"):
             home.write("raw/products/29991231T235959.000000Z.json", home.read(file))
@@ -139,15 +145,16 @@ def test_a_clock_that_went_back_stops_the_run_before_prices_of_the_past_change(n
     assert home.tables() == before
 
 
-def test_accepting_that_captures_shrink_without_captures_is_an_error(new_home):
+def test_accepting_that_captures_shrink_without_captures_is_an_error(new_laptop):
     options = ("--select", "group:trusted", "--accept-shrinking")
-    done = new_home().command("run", "--from", DAY, "--to", DAY, *options)
+    done = new_laptop().command("run", "--from", DAY, "--to", DAY, *options)
     assert done.returncode == 1
     assert "Error: --accept-shrinking is about captures, and none is selected" in done.stderr
 
 
-def test_lines_without_their_cart_stop_the_run_instead_of_passing_as_unknown_users(new_home):
-    with serving(new_home, [cart(1, (1, 1))]) as (store, home):
+@pytest.mark.slow
+def test_lines_without_their_cart_stop_the_run_instead_of_passing_as_unknown_users(new_laptop):
+    with serving(new_laptop, [cart(1, (1, 1))]) as (store, home):
         home.run(DAY, DAY, "--select", "group:raw or group:mysql or group:relational")
         store.answers["/carts"] = [cart(1, (1, 1)), cart(777, (1, 1))]
         part = 'group:raw or group:mysql or key:"raw/relational/cart_items" or group:trusted'
@@ -158,11 +165,12 @@ def test_lines_without_their_cart_stop_the_run_instead_of_passing_as_unknown_use
 
 def test_two_runs_at_once_in_a_new_home_double_nothing(new_home):
     with serving(new_home, [cart(1, (1, 1), (2, 2))]) as (_, home):
-        both = [home.start("run", "--from", DAY, "--to", DAY) for _ in range(2)]
+        run = ("run", "--from", DAY, "--to", DAY, "--select", '+key:"refined/sales_by_city"')
+        both = [home.start(*run) for _ in range(2)]
         outcomes = [process.communicate()[1] for process in both]
         if any(process.returncode for process in both):
             home.run(DAY, DAY)
-    assert any("store_report" in told for told in outcomes)
+    assert any("refined/sales_by_city" in told for told in outcomes)
     assert home.sql("SELECT count(*) AS periods FROM trusted.product_prices") == [{"periods": 3}]
     assert home.sql("SELECT sum(revenue) AS revenue FROM refined.sales_by_city") == [
         {"revenue": 61}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-FIRST, LAST = "2020-01-01", "2020-01-10"
+FIRST, LAST = "2020-01-01", "2020-01-04"
 
 
 def status(home):
@@ -13,7 +13,17 @@ def status(home):
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("finished_steps", [1, 4, 14, 17])
+@pytest.mark.parametrize(
+    ("new_home", "finished_steps"),
+    [
+        ("azure", 14),
+        *(
+            pytest.param(*others, marks=pytest.mark.slow)
+            for others in [("azure", 1), ("azure", 4), ("azure", 17)]
+        ),
+    ],
+    indirect=["new_home"],
+)
 def test_a_killed_run_is_repaired_by_the_next(shop_url, clean, new_home, finished_steps):
     home = new_home(shop_url)
     process = home.start("run", "--from", FIRST, "--to", LAST)

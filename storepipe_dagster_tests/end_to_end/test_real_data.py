@@ -95,6 +95,7 @@ def test_the_report_shows_the_revenue(home):
     assert b"4,691.27" in home.read("refined/store_report/index.html")
 
 
+@pytest.mark.slow
 def test_running_again_gives_the_same(home):
     before = home.tables()
     home.run(FIRST, LAST)

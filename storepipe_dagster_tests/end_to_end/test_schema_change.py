@@ -147,6 +147,7 @@ def to_an_earlier_contract(home, name):
     )
 
 
+@pytest.mark.slow
 def test_an_intended_change_is_rolled_out_by_the_run_that_the_error_names(home):
     before = rows_of(home)
     for name in ("trusted/sales", "refined/sales_by_category"):
@@ -171,8 +172,10 @@ def test_an_intended_change_is_rolled_out_by_the_run_that_the_error_names(home):
 
 @pytest.mark.parametrize(
     ("change", "unknown"),
-    [({"description": None}, None), ({"description": "text"}, ["text"])],
-    ids=["dropped", "renamed"],
+    [
+        pytest.param({"description": None}, None, id="dropped", marks=pytest.mark.slow),
+        pytest.param({"description": "text"}, ["text"], id="renamed"),
+    ],
 )
 def test_an_optional_field_that_is_dropped_or_renamed_is_null_from_then_on_and_told(
     home, store, told, change, unknown

@@ -14,7 +14,7 @@ from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
 from storepipe_dagster_tests.servers.proxy import Proxy
 
 DAY = "2020-01-05"
-FIRST, LAST = "2020-01-01", "2020-01-10"
+FIRST, LAST = "2020-01-01", "2020-01-04"
 LINES = 120_000
 EXPIRED = "sv=2021-12-02&ss=b&srt=sco&sp=rwlac&se=2020-01-01T00:00:00Z&sig=aHVudGVyMg=="
 
@@ -58,13 +58,17 @@ def server():
 
 @pytest.fixture
 def home(server, variables, big_day, tmp_path):
-    """A home with the day of a small shop in it, which now is asked to take the big day."""
+    """A home of the shop with the big day."""
     variables |= server.create_database(grants=LEAST).environment()
-    with store_process(carts=40, days=10, seed=1) as url:
-        home = Home(tmp_path, url, variables)
-        home.run(DAY, DAY, "--select", "not group:refined")
     with store_process(from_dir=big_day) as url:
-        yield replace(home, api_url=url)
+        yield Home(tmp_path, url, variables)
+
+
+@pytest.fixture
+def small_day(home):
+    """The day of a small shop is in that home."""
+    with store_process(carts=40, days=10, seed=1) as url:
+        replace(home, api_url=url).run(DAY, DAY, "--select", "not group:refined")
 
 
 def kill_at(server, statement, *, for_seconds):
@@ -105,14 +109,18 @@ INGEST_CARTS = 'key:"raw/carts" or key:"mysql/carts"'
 @pytest.mark.parametrize(
     ("statement", "for_seconds", "restarts"),
     # The step of an extract starts again after five seconds, and waits for the server then.
-    [("LOAD DATA", 1, 0), ("SELECT cart_date, cart_id", 8, 1)],
-    ids=["in mid-load", "in mid-extract"],
+    [
+        pytest.param("LOAD DATA", 1, 0, id="in mid-load"),
+        pytest.param(
+            "SELECT cart_date, cart_id", 8, 1, id="in mid-extract", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_a_server_killed_in_the_middle_and_back_soon_costs_the_run_nothing(
     server, home, statement, for_seconds, restarts
 ):
     killing = kill_at(server, statement, for_seconds=for_seconds)
-    done = home.run(DAY, DAY)
+    done = home.run(DAY, DAY, "--select", "not group:refined")
     killing.join()
     assert "has closed the connection" in done.stderr
     assert done.stderr.count(" starts again. ") >= restarts
@@ -120,7 +128,8 @@ def test_a_server_killed_in_the_middle_and_back_soon_costs_the_run_nothing(
     assert rows_in_the_database(server, home) == LINES
 
 
-def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, home):
+@pytest.mark.slow
+def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, home, small_day):
     before = rows_in_the_database(server, home)
     sold = home.sql(SOLD)
     killing = kill_at(server, "LOAD DATA", for_seconds=None)
@@ -133,7 +142,7 @@ def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, h
 
     server.start()
     assert rows_in_the_database(server, home) == before > 0
-    home.run(DAY, DAY)
+    home.run(DAY, DAY, "--select", "not group:refined")
     assert home.sql(SOLD) == BIG
 
 
@@ -156,7 +165,7 @@ def test_an_account_that_is_busy_and_drops_connections_costs_the_run_nothing(
         )
         variables["AZURE_STORAGE_CONNECTION_STRING"] = beyond.connection_string
         proxy.answer_busy(every=9, times=40)
-        proxy.cut_after(200_000, "to_server", times=3)
+        proxy.cut_after(20_000, "to_server", times=3)
         replace(home, extra=variables).run(FIRST, LAST)
         assert proxy.counts["busy"] == 40
         assert proxy.counts["cut"] == 3
@@ -166,10 +175,11 @@ def test_an_account_that_is_busy_and_drops_connections_costs_the_run_nothing(
 # --- two runs at once -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ranges",
     [
-        [(FIRST, "2020-01-05"), ("2020-01-06", LAST)],
+        [(FIRST, "2020-01-02"), ("2020-01-03", LAST)],
         [(FIRST, LAST), (FIRST, LAST)],
     ],
     ids=["on different days", "on the same days"],
@@ -206,7 +216,7 @@ def test_two_runs_at_once_lose_and_double_nothing(
 def test_a_wrong_database_is_one_message(mariadb, variables, shop_url, tmp_path, changed, told):
     variables |= mariadb.create_database(grants=LEAST).environment() | changed
     done = Home(tmp_path, shop_url, variables).command(
-        "run", "--from", DAY, "--to", DAY, "--select", "group:raw or group:mysql"
+        "run", "--from", FIRST, "--to", FIRST, "--select", "group:raw or group:mysql"
     )
     assert done.returncode == 1
     assert told in done.stderr
@@ -235,7 +245,7 @@ def test_a_wrong_storage_account_is_one_message(
     text = account.format(name=real.name, endpoint=real.endpoint)
     variables |= mariadb.create_database(grants=LEAST).environment()
     done = Home(tmp_path, shop_url, variables | {"AZURE_STORAGE_CONNECTION_STRING": text}).command(
-        "run", "--from", DAY, "--to", DAY, "--select", "group:raw"
+        "run", "--from", FIRST, "--to", FIRST, "--select", "group:raw"
     )
     assert done.returncode == 1
     assert told in done.stderr

@@ -4,11 +4,11 @@ import csv
 import io
 import json
 import shlex
-from functools import partial
+import shutil
+from dataclasses import replace
 
 import pytest
 
-from storepipe_dagster_tests.end_to_end.commands import Home
 from storepipe_dagster_tests.end_to_end.test_faulty_store import cart, serving
 
 DAYS = ("2020-01-04", "2020-01-05", "2020-01-06")
@@ -41,21 +41,30 @@ def repair(home, lines):
         assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def a_day(tmp_path):
+@pytest.fixture(scope="module")
+def first_day(new_laptop):
     """A home in which the first day was made, and its store; where the lake is makes no odds."""
-    with serving(partial(Home, tmp_path), [cart(1, (1, 2))]) as (store, home):
+    with serving(new_laptop, [cart(1, (1, 2))]) as (store, home):
         home.run(DAYS[0], DAYS[0])
         yield store, home
 
 
+@pytest.fixture
+def a_day(first_day, tmp_path):
+    """A copy of that home, and its store, which answers as ever."""
+    store, home = first_day
+    store.answers, store.faults = {**store.answers, "/carts": [cart(1, (1, 2))]}, {}
+    return store, replace(home, path=shutil.copytree(home.path, tmp_path / "home"))
+
+
 @pytest.fixture(scope="module")
-def gap(tmp_path_factory):
+def gap(first_day, tmp_path_factory):
     """A home in which the middle one of three days was not made."""
-    with serving(partial(Home, tmp_path_factory.mktemp("gap")), []) as (_, home):
-        home.run(DAYS[0], DAYS[0])
-        home.run(DAYS[2], DAYS[2])
-        yield home
+    _, home = first_day
+    copy = shutil.copytree(home.path, tmp_path_factory.mktemp("gap") / "home")
+    home = replace(home, path=copy)
+    home.run(DAYS[2], DAYS[2])
+    return home
 
 
 def test_a_day_on_which_the_store_was_away_is_listed_with_what_mends_it(a_day):
@@ -88,6 +97,7 @@ def test_a_day_on_which_the_store_was_away_is_listed_with_what_mends_it(a_day):
     assert status(home, *TWO_DAYS) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_day_of_bad_records_is_permanent_and_stays_until_the_store_mends_it(a_day):
     store, home = a_day
     store.answers["/carts"] = [cart(1, (1, 1)), {"id": "x"}]

@@ -6,10 +6,10 @@ from decimal import Decimal
 import dagster as dg
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 
 from storepipe_dagster.history.tables import versions_of
-from storepipe_dagster.io_managers import delta_writes
+from storepipe_dagster.io_managers import delta_log, delta_writes
 from storepipe_dagster_tests.io_managers.lakes import lake, make_lake  # noqa: F401
 
 SALES = dg.AssetKey(["trusted", "sales"])
@@ -37,9 +37,9 @@ class Tables:
             lake.files.makedirs(path, exist_ok=True)
             DeltaTable.create(path, schema=schema, partition_by=by, **self.options)
 
-    def sell(self, day, *carts):
+    def sell(self, day, *carts, run=None):
         """Replace a day of the sales by rows of (cart_id, revenue); the version."""
-        return self._write_day(SALES, day, carts)
+        return self._write_day(SALES, day, carts, run)
 
     def sell_nothing(self, day):
         """Replace a day of the sales by none; the version."""
@@ -48,23 +48,31 @@ class Tables:
         files = delta_writes._files_without_rows(target, [day], [])
         return delta_writes._commit(target, files, [day])
 
-    def reject(self, day, *carts):
+    def reject(self, day, *carts, run=None):
         """Replace a day of the rejected sales by rows of (cart_id, revenue); the version."""
-        return self._write_day(REJECTED, day, carts)
+        return self._write_day(REJECTED, day, carts, run)
 
-    def _write_day(self, key, day, carts):
+    def _write_day(self, key, day, carts, run):
         rows = [(date.fromisoformat(day), cart_id, Decimal(money)) for cart_id, money in carts]
-        return self._write(key, SALES_COLUMNS, rows, f"sale_date = '{day}'")
+        return self._write(key, SALES_COLUMNS, rows, f"sale_date = '{day}'", run)
 
     def rank(self, *products):
         """Replace the products by rows of (product_id, product_title); the version."""
         return self._write(PRODUCTS, PRODUCTS_COLUMNS, products, None)
 
-    def _write(self, key, schema, rows, predicate):
+    def _write(self, key, schema, rows, predicate, run=None):
         records = [dict(zip(schema.names, row, strict=True)) for row in rows]
         table = pa.Table.from_pylist(records, schema)
         path = self.lake.path(key)
-        write_deltalake(path, table, mode="overwrite", predicate=predicate, **self.options)
+        by = CommitProperties(custom_metadata={delta_log.RUN: run} if run else None)
+        write_deltalake(
+            path,
+            table,
+            mode="overwrite",
+            predicate=predicate,
+            commit_properties=by,
+            **self.options,
+        )
         return self.delta(key).version()
 
     def delta(self, key, version=None):

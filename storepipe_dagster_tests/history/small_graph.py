@@ -5,7 +5,8 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from storepipe_dagster.history.ops import roll_back_op
 from storepipe_dagster.partitions import DAYS, days_of
-from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
+from storepipe_dagster.resources.lake_sql import LakeSql
+from storepipe_dagster.rule_checks import day_bounds, no_rows
 from storepipe_dagster_tests.history.conftest import PRODUCTS, REJECTED, SALES
 
 BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
@@ -38,7 +39,7 @@ def by_product():
     ],
     can_subset=True,
 )
-def checks(context: dg.AssetCheckExecutionContext, lake_sql: LakeSql):
+def checks(context: dg.AssetCheckExecutionContext, lake_sql: dg.ResourceParam[LakeSql]):
     queries = {
         "no_revenue_is_negative": "SELECT cart_id FROM trusted.sales "
         "WHERE sale_date BETWEEN $first AND $last AND revenue < 0",

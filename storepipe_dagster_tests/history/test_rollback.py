@@ -205,9 +205,14 @@ def test_rows_that_could_not_be_judged_are_no_success(tables, run, lake):
 
 
 def test_the_sibling_and_what_follows_are_named_with_their_commands(tables, run, instance):
-    old = (tables.sell("2020-01-01", (1, "1.10")), tables.reject("2020-01-01", (2, "1.10")))
-    wrote(instance, (SALES, "2020-01-01", old[0]), (REJECTED, "2020-01-01", old[1]))
-    new = (tables.sell("2020-01-01", (3, "1.10")), tables.reject("2020-01-01", (4, "1.10")))
+    old = (
+        tables.sell("2020-01-01", (1, "1.10"), run="old"),
+        tables.reject("2020-01-01", (2, "1.10"), run="old"),
+    )
+    new = (
+        tables.sell("2020-01-01", (3, "1.10"), run="new"),
+        tables.reject("2020-01-01", (4, "1.10"), run="new"),
+    )
     wrote(instance, (SALES, "2020-01-01", new[0]), (REJECTED, "2020-01-01", new[1]))
 
     done = run(ROLL_BACK_TABLE, table="trusted.sales", version=old[0])

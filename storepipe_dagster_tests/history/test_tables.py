@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from storepipe_dagster.history import tables as named
+from storepipe_dagster.io_managers.lake import TableKey
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster_tests.history.conftest import PRODUCTS, REJECTED, SALES
 from storepipe_dagster_tests.io_managers.lakes import (
@@ -28,12 +29,13 @@ def utc(*parts):
 def test_the_delta_tables_are_found_and_nothing_else(tables, lake):
     with lake.write(f"{lake.root}/refined/store_report/index.html") as page:
         page.write(b"<p>")
-    assert named.delta_tables(lake) == [REJECTED, SALES, PRODUCTS]
+    found = [[*key.path] for key in named.delta_tables(lake)]
+    assert found == [REJECTED.path, SALES.path, PRODUCTS.path]
 
 
 @pytest.mark.parametrize("name", ["trusted.sales", "trusted/sales"])
 def test_a_table_is_named_as_in_sql_or_as_an_asset(tables, lake, name):
-    assert named.find_table(lake, name) == SALES
+    assert named.find_table(lake, name) == TableKey(("trusted", "sales"))
 
 
 @only_in_a_folder
@@ -141,7 +143,7 @@ def test_a_time_before_the_log_begins_is_an_error(tables, lake):
 
 @only_in_a_folder
 def test_a_version_is_named_with_its_table(tables, lake):
-    assert named.named_version(lake, "trusted.sales=3") == (SALES, 3)
+    assert named.named_version(lake, "trusted.sales=3") == (TableKey(("trusted", "sales")), 3)
     for text in ("trusted.sales", "trusted.sales=", "trusted.sales=new", "3"):
         with pytest.raises(named.NoSuchVersionError, match=r"Example: trusted\.sales=3"):
             named.named_version(lake, text)

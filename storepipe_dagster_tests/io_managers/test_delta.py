@@ -29,7 +29,7 @@ from storepipe_dagster.io_managers.delta import (
     LostTableError,
     SchemaMismatchError,
 )
-from storepipe_dagster.io_managers.delta_days import DamagedTableError
+from storepipe_dagster.io_managers.delta_log import DamagedTableError
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
 from storepipe_dagster.small_charts import chart_of

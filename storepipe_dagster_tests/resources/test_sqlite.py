@@ -64,7 +64,7 @@ def test_after_a_run_the_file_alone_is_the_whole_database(tmp_path):
     path = tmp_path / "store.db"
 
     @dg.op
-    def load(database: SqliteDatabase) -> None:
+    def load(database: dg.ResourceParam[SqliteDatabase]) -> None:
         replace(database)
 
     @dg.job(resource_defs={"database": SqliteDatabase(path=str(path))})

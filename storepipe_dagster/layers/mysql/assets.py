@@ -44,7 +44,9 @@ LINEAGES = {key: lineage_in(columns_of(table)) for key, table in CART_TABLES.ite
     metadata=columns_of(schemas.PRODUCTS),
     check_specs=[every_captured_record_is_loaded(PRODUCTS)],
 )
-def mysql_products(captures: AllCaptures, database: Database) -> dg.MaterializeResult:
+def mysql_products(
+    captures: AllCaptures, database: dg.ResourceParam[Database]
+) -> dg.MaterializeResult:
     """Every product ever captured, as last captured; a delisted one stays."""
     return _upserted(captures, product_rows, database, schemas.PRODUCTS)
 
@@ -60,7 +62,9 @@ def mysql_products(captures: AllCaptures, database: Database) -> dg.MaterializeR
     metadata=columns_of(schemas.USERS),
     check_specs=[every_captured_record_is_loaded(USERS)],
 )
-def mysql_users(captures: AllCaptures, database: Database) -> dg.MaterializeResult:
+def mysql_users(
+    captures: AllCaptures, database: dg.ResourceParam[Database]
+) -> dg.MaterializeResult:
     """Every user ever captured, as last captured. Personal data stops here and in the extract."""
     return _upserted(captures, user_rows, database, schemas.USERS)
 
@@ -87,7 +91,9 @@ def mysql_users(captures: AllCaptures, database: Database) -> dg.MaterializeResu
     check_specs=[every_captured_record_is_loaded(key) for key in CART_TABLES],
 )
 def mysql_carts(
-    context: dg.AssetExecutionContext, captures: CurrentCaptures, database: Database
+    context: dg.AssetExecutionContext,
+    captures: CurrentCaptures,
+    database: dg.ResourceParam[Database],
 ) -> tuple[dg.MaterializeResult, dg.MaterializeResult]:
     """Carts and their lines; each day of both replaced in one transaction."""
     captured: dict[sa.Table, dict[str, int]] = defaultdict(dict)

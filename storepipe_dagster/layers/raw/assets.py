@@ -66,7 +66,10 @@ class CaptureConfig(dg.Config):
     ],
 )
 def raw_products(
-    context: dg.AssetExecutionContext, config: CaptureConfig, store_api: StoreApi, lake: Lake
+    context: dg.AssetExecutionContext,
+    config: CaptureConfig,
+    store_api: dg.ResourceParam[StoreApi],
+    lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult:
     """All products as the API gives them, one file per capture; no capture is ever overwritten."""
     take = partial(snapshot, model=Product)
@@ -89,7 +92,10 @@ def raw_products(
     ],
 )
 def raw_users(
-    context: dg.AssetExecutionContext, config: CaptureConfig, store_api: StoreApi, lake: Lake
+    context: dg.AssetExecutionContext,
+    config: CaptureConfig,
+    store_api: dg.ResourceParam[StoreApi],
+    lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult:
     """All users as the API gives them, without passwords, one file per capture."""
     take = partial(snapshot, model=User)
@@ -114,7 +120,10 @@ def raw_users(
     ],
 )
 def raw_carts(
-    context: dg.AssetExecutionContext, config: CaptureConfig, store_api: StoreApi, lake: Lake
+    context: dg.AssetExecutionContext,
+    config: CaptureConfig,
+    store_api: dg.ResourceParam[StoreApi],
+    lake: dg.ResourceParam[Lake],
 ) -> dg.MaterializeResult:
     """The carts of each day as the API gives them, one file per capture; one call for all days."""
     days = context.partition_keys

@@ -18,7 +18,6 @@ from storepipe_dagster.io_managers.day_summaries import DaySummary, SummarisedDa
 from storepipe_dagster.io_managers.delta_days import DailyRows
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
 from storepipe_dagster.layers.refined import schemas, summaries, transforms
-from storepipe_dagster.layers.refined.report import page
 from storepipe_dagster.layers.refined.report.tables import RefinedTables
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
 from storepipe_dagster.pools import TABLES
@@ -178,6 +177,8 @@ def store_report(
     product_affinity: pa.Table,
 ) -> str:
     """The report for the shop's owner: one HTML page with charts, readable without a network."""
+    from storepipe_dagster.layers.refined.report import page  # noqa: PLC0415  # slow
+
     tables = RefinedTables(
         sales_by_day,
         sales_by_category,

@@ -12,12 +12,13 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from storepipe_dagster.io_managers.delta_days import days_of_table
+from storepipe_dagster.io_managers.delta_log import days_of_table
 from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake
 from storepipe_dagster.layers.refined import schemas
 from storepipe_dagster.partitions import DAYS, day_due_now, days_of, first_recent_day, ranges
 from storepipe_dagster.pools import TABLES
-from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
+from storepipe_dagster.resources.lake_sql import LakeSql
+from storepipe_dagster.rule_checks import day_bounds, no_rows
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 SALES_BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
@@ -135,23 +136,23 @@ MEANINGS = {
     can_subset=True,
 )
 def refined_checks(
-    context: dg.AssetCheckExecutionContext, lake_sql: LakeSql
+    context: dg.AssetCheckExecutionContext, lake_sql: dg.ResourceParam[LakeSql]
 ) -> Iterator[dg.AssetCheckResult]:
     """The totals and keys of the refined tables."""
     selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
-    missing: list[str] = []
-    with lake_sql.connect() as lake:
-        for rule, query in RULES.items():
-            if rule in selected:
-                wanted: dict[str, Any] = {}
-                if rule[0] == SALES_BY_DAY:
-                    wanted |= day_bounds(days_of(context.run))
-                if query == DAYS_FAR_BELOW:
-                    made = context.instance.get_materialized_partitions(SALES_BY_DAY)
-                    wanted |= {"recent": first_recent_day(), "made": [*made]}
-                if query == MISSING_DAYS:
-                    wanted["missing"] = missing = missing or _missing_days(lake_sql.lake)
-                yield no_rows(lake, rule, query, wanted, WARN if query in WARNINGS else ERROR)
+    rules = {rule: query for rule, query in RULES.items() if rule in selected}
+    missing = _missing_days(lake_sql.lake) if MISSING_DAYS in rules.values() else []
+    with lake_sql.connect(queries=[*rules.values()]) as lake:
+        for rule, query in rules.items():
+            wanted: dict[str, Any] = {}
+            if rule[0] == SALES_BY_DAY:
+                wanted |= day_bounds(days_of(context.run))
+            if query == DAYS_FAR_BELOW:
+                made = context.instance.get_materialized_partitions(SALES_BY_DAY)
+                wanted |= {"recent": first_recent_day(), "made": [*made]}
+            if query == MISSING_DAYS:
+                wanted["missing"] = missing
+            yield no_rows(lake, rule, query, wanted, WARN if query in WARNINGS else ERROR)
 
 
 def _missing_days(lake: Lake) -> list[str]:
@@ -193,7 +194,7 @@ def arrival_of(
         why = f" ({status.value.lower().replace('_', ' ')})" if status else ""
         told = f"The sales of {day:%A} {day} are not there{why}."
         return Arrival.MISSING, _due(Arrival.MISSING, told)
-    with lake_sql.connect() as lake:
+    with lake_sql.connect(queries=[CARTS]) as lake:
         carts = _carts(lake, day, week_before)
     counts = f"{day:%A} {day} has {carts[day]} carts, {week_before} has {carts[week_before]}."
     found = Arrival.EMPTY if carts[week_before] and not carts[day] else Arrival.CAME
@@ -226,7 +227,7 @@ def _due(found: Arrival, description: str) -> dg.AssetCheckResult:
     description="The day that is due was made, and is not empty unless it was so a week before.",
 )
 def the_due_day_is_there(
-    context: dg.AssetCheckExecutionContext, lake_sql: LakeSql
+    context: dg.AssetCheckExecutionContext, lake_sql: dg.ResourceParam[LakeSql]
 ) -> dg.AssetCheckResult:
     """The day that is due, judged by hand; the sensor ``late_day`` judges it by itself."""
     return arrival_of(day_due_now(), context.instance, lake_sql)[1]

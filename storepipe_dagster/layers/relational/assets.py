@@ -27,7 +27,9 @@ CART_KEY = ["cart_date", "cart_id", "occurrence"]
     tags=tags_of("relational", "products", schemas.PRODUCTS),
     metadata=columns_of(schemas.PRODUCTS),
 )
-def relational_products(database: Database, lake: Lake) -> pa.RecordBatchReader:
+def relational_products(
+    database: dg.ResourceParam[Database], lake: dg.ResourceParam[Lake]
+) -> pa.RecordBatchReader:
     """Every product of the database; a product is known when it stands here."""
     expect_no_lost_rows(database, lake, "products")
     return database.read("products", schemas.PRODUCTS, ["product_id"])
@@ -44,7 +46,9 @@ def relational_products(database: Database, lake: Lake) -> pa.RecordBatchReader:
     tags=tags_of("relational", "customers", schemas.USERS),
     metadata=columns_of(schemas.USERS),
 )
-def relational_users(database: Database, lake: Lake) -> pa.RecordBatchReader:
+def relational_users(
+    database: dg.ResourceParam[Database], lake: dg.ResourceParam[Lake]
+) -> pa.RecordBatchReader:
     """Every user of the database. Personal data goes no further than this."""
     expect_no_lost_rows(database, lake, "users")
     return database.read("users", schemas.USERS, ["user_id"])
@@ -64,7 +68,9 @@ def relational_users(database: Database, lake: Lake) -> pa.RecordBatchReader:
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CARTS)},
 )
 def relational_carts(
-    context: dg.AssetExecutionContext, database: Database, lake: Lake
+    context: dg.AssetExecutionContext,
+    database: dg.ResourceParam[Database],
+    lake: dg.ResourceParam[Lake],
 ) -> pa.RecordBatchReader:
     """The carts of each day, one file per day."""
     return _read_days(context, database, lake, "carts", schemas.CARTS, CART_KEY)
@@ -84,7 +90,9 @@ def relational_carts(
     metadata={PARTITION_COLUMN: "cart_date", **columns_of(schemas.CART_ITEMS)},
 )
 def relational_cart_items(
-    context: dg.AssetExecutionContext, database: Database, lake: Lake
+    context: dg.AssetExecutionContext,
+    database: dg.ResourceParam[Database],
+    lake: dg.ResourceParam[Lake],
 ) -> pa.RecordBatchReader:
     """The lines of the carts of each day, one file per day."""
     key = [*CART_KEY, "line_number"]

@@ -9,8 +9,9 @@ from storepipe_dagster.io_managers.lake import shortened
 from storepipe_dagster.partitions import days_of
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.database import Database
-from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds
+from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.resources.loads import Load
+from storepipe_dagster.rule_checks import day_bounds
 
 NAME = "every_row_of_the_database_is_extracted"
 DAY_COLUMNS = {"products": None, "users": None, "carts": "cart_date", "cart_items": "cart_date"}
@@ -33,13 +34,15 @@ Counts = Mapping[str, int]
     can_subset=True,
 )
 def relational_checks(
-    context: dg.AssetCheckExecutionContext, database: Database, lake_sql: LakeSql
+    context: dg.AssetCheckExecutionContext,
+    database: dg.ResourceParam[Database],
+    lake_sql: dg.ResourceParam[LakeSql],
 ) -> Iterator[dg.AssetCheckResult]:
     """The number of rows in the files, of the loads and in the database, by day of the run."""
     days = days_of(context.run)
-    with lake_sql.connect() as lake:
-        for check in sorted(context.selected_asset_check_keys):
-            table = check.asset_key.path[-1]
+    checks = {check.asset_key.path[-1]: check for check in context.selected_asset_check_keys}
+    with lake_sql.connect(queries=[f"FROM raw_relational.{table}" for table in checks]) as lake:
+        for table, check in sorted(checks.items()):
             if column := DAY_COLUMNS[table]:
                 extracted = _by_day(lake, table, column, days)
                 in_database = database.count_by_day(table, (column, days))

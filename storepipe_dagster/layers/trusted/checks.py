@@ -11,7 +11,8 @@ import dagster as dg
 from storepipe_dagster.layers.trusted.schemas import REJECTION_REASONS
 from storepipe_dagster.partitions import days_of, first_recent_day
 from storepipe_dagster.pools import TABLES
-from storepipe_dagster.resources.lake_sql import LakeSql, day_bounds, no_rows
+from storepipe_dagster.resources.lake_sql import LakeSql
+from storepipe_dagster.rule_checks import day_bounds, no_rows
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 PRODUCT_PRICES = dg.AssetKey(["trusted", "product_prices"])
@@ -163,14 +164,13 @@ WARNINGS = {DAYS_WITH_MANY_REJECTED}
     can_subset=True,
 )
 def trusted_checks(
-    context: dg.AssetCheckExecutionContext, lake_sql: LakeSql
+    context: dg.AssetCheckExecutionContext, lake_sql: dg.ResourceParam[LakeSql]
 ) -> Iterator[dg.AssetCheckResult]:
     """The contract's rules on prices, sales and rejected sales, for the days of the run."""
     selected = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
-    with lake_sql.connect() as lake:
-        for rule, query in RULES.items():
-            if rule not in selected:
-                continue
+    rules = {rule: query for rule, query in RULES.items() if rule in selected}
+    with lake_sql.connect(queries=[*rules.values()]) as lake:
+        for rule, query in rules.items():
             wanted: dict[str, Any] = (
                 {} if rule[0] == PRODUCT_PRICES else day_bounds(days_of(context.run))
             )

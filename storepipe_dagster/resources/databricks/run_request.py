@@ -5,9 +5,8 @@ In the form that dagster-databricks' job runner takes, which sends it to ``jobs/
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-import dagster as dg
 
 NAME_LENGTH, TAG_LENGTH = 4000, 255
 SINGLE_NODE = {
@@ -16,7 +15,8 @@ SINGLE_NODE = {
 }
 
 
-class NewCluster(dg.Config):
+@dataclass(frozen=True, kw_only=True)
+class NewCluster:
     """A job cluster that Databricks makes for a run and removes after it."""
 
     spark_version: str

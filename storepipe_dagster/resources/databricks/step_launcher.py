@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import requests
@@ -41,7 +42,8 @@ TROUBLES = (
 )
 
 
-class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
+@dataclass(frozen=True, kw_only=True)
+class DatabricksStepLauncher(StepLauncher):
     """Runs each step that asks for it as a Databricks run of its own.
 
     ``cluster_id`` names an existing cluster; without it each run gets a ``new_cluster``.
@@ -49,11 +51,11 @@ class DatabricksStepLauncher(dg.ConfigurableResource[Any], StepLauncher):
     ``secret_scope``: ``AZURE_CLIENT_ID`` from ``azure-client-id``.
     """
 
-    lake: dg.ResourceDependency[Lake]
+    lake: Lake
     host: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     client_id: str | None = None
-    client_secret: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
     staging: str
     cluster_id: str | None = None
     new_cluster: NewCluster

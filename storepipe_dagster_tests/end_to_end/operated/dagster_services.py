@@ -1,7 +1,8 @@
 """Dagster's code server, webserver and daemon as processes, on the history of a home.
 
-They are what `storepipe dev` starts, on free ports, and the daemon with a quicker clock (see
-`quick_daemon`). Tests ask and start things as the UI does, by GraphQL.
+They are what `storepipe dev` starts, on free ports, the code server with runs that start quicker
+and the daemon with a quicker clock (see `quick_code_server`, `quick_daemon`). Tests ask and start
+things as the UI does, by GraphQL.
 """
 
 import json
@@ -35,6 +36,7 @@ from storepipe_dagster_tests.end_to_end.commands import Home
 from storepipe_dagster_tests.servers.process import Server
 
 DEFINITIONS = "storepipe_dagster.definitions"
+QUICK_CODE_SERVER = Path(__file__).with_name("quick_code_server.py")
 QUICK_DAEMON = Path(__file__).with_name("quick_daemon.py")
 LOCATION = {"repositoryLocationName": DEFINITIONS, "repositoryName": "__repository__"}
 DONE = {"SUCCESS", "FAILURE", "CANCELED"}
@@ -70,7 +72,7 @@ class CodeServer(Service):
 
     def command(self) -> Sequence[str | Path]:
         own = ("-m", DEFINITIONS, "-h", "127.0.0.1", "-p", str(self.port))
-        return [sys.executable, "-m", "dagster", "api", "grpc", *own]
+        return [sys.executable, QUICK_CODE_SERVER, *own]
 
     def answers(self) -> bool:
         try:

@@ -36,6 +36,7 @@ def folders_of(*days):
     return {f"{SALES}/_delta_log", *(f"{SALES}/sale_date={day}" for day in days)}
 
 
+@pytest.mark.slow
 def test_three_separate_days_of_one_asset_are_three_runs_of_just_these(dagster, days, touched):
     wanted = [days[0], days[2], days[4]]
     tables = dagster.home.tables()
@@ -60,6 +61,7 @@ def test_a_range_of_days_is_one_run(dagster, days, touched):
     assert touched() == folders_of(*wanted)
 
 
+@pytest.mark.slow
 def test_of_a_backfill_only_the_failed_day_is_made_again(dagster, days, touched):
     bad, good = days[1], days[3]
     extract = f"raw/relational/cart_items/cart_date={bad}/data.parquet"
@@ -89,6 +91,7 @@ def test_of_a_backfill_only_the_failed_day_is_made_again(dagster, days, touched)
     assert dagster.home.tables() == tables
 
 
+@pytest.mark.slow
 def test_what_follows_is_made_without_what_it_is_made_of(dagster, days, touched):
     backfill = dagster.backfill([days[2]], *CHILDREN)
 

@@ -202,15 +202,17 @@ def test_a_day_is_made_again_by_clicking(dagster, days, browser):
 
 def test_a_table_is_rolled_back_from_the_launchpad(dagster, browser):
     table = "trusted.product_prices"  # which no sensor makes again meanwhile
-    newest, before, *_ = history(dagster, table)
+    _, before, *_ = history(dagster, table)
+    earlier = {run["runId"] for run in dagster.runs()}
     browser.open(f"{dagster.url}/locations/{DEFINITIONS}/jobs/roll_back_table/playground")
     browser.sees("table: ''", "version: null", "time: null", "Launch Run")
     config = {"table": table, "version": before["version"]}
     browser.write(json.dumps({"ops": {"roll_back_table": {"config": config}}}))
     browser.click("Launch Run")
 
-    done = dagster.once(lambda: (v := history(dagster, table)[0]) != newest and v)
-    assert done["operation"] == "RESTORE"
-    assert dagster.run(done["run_id"]) == "SUCCESS"
+    run, *_ = dagster.once(lambda: [r for r in dagster.runs() if r["runId"] not in earlier])
+    assert dagster.run(run["runId"]) == "SUCCESS"
+    done, *_ = history(dagster, table)
+    assert (done["operation"], done["run_id"]) == ("RESTORE", run["runId"])
     browser.open(f"{dagster.url}/runs/{done['run_id']}")
     browser.sees(f"{table} is as it was at version {before['version']}.")

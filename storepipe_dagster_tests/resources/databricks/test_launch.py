@@ -6,6 +6,7 @@ No script runs here: how each Databricks run ends is told beforehand. Those of t
 
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -267,7 +268,7 @@ def test_a_run_that_ended_well_without_the_end_of_its_step_is_a_failure(workspac
     ids=lambda settings: next(iter(settings)),
 )
 def test_the_workspace_takes_each_kind_of_cluster(workspace, settings, asked):
-    run = submit(workspace, cluster=NewCluster(**{**dict(SMALL), **settings}))
+    run = submit(workspace, cluster=replace(SMALL, **settings))
     run.cancelled.set()
     assert run.cluster.items() >= asked.items()
     assert ("node_type_id" in run.cluster) is ("instance_pool_id" not in settings)

@@ -1,5 +1,7 @@
 """Tests of `storepipe_dagster.resources.databricks.run_request`."""
 
+from dataclasses import replace
+
 import pytest
 
 from storepipe_dagster.resources.databricks.run_request import NewCluster, run_request
@@ -14,7 +16,7 @@ SMALL = NewCluster(spark_version="18.x-scala2.13", node_type="Standard_D4ds_v5",
 
 
 def new_cluster(**settings):
-    cluster = NewCluster(**{**dict(SMALL), **settings})
+    cluster = replace(SMALL, **settings)
     return run_request(cluster, TAGS, "a", 60)["cluster"]["new"]
 
 

@@ -1,35 +1,31 @@
 """The page of `refined/store_report`: one HTML file that a shop owner reads, offline.
 
 Here: the headline figures, the order of the sections and the rendering of `page.html`. How a chart
-looks is in `charts.py`, which is imported when the first chart is drawn: Altair takes longer to
-import than a page to render. Equal tables give equal bytes; nothing is read but the packaged
-template, and the script of ``runtime.py``.
+looks is in `charts.py`. Equal tables give equal bytes; nothing is read but the packaged template,
+and the script of ``runtime.py``. Altair takes longer to import than a page to render: who does not
+render one leaves this module alone.
 """
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from importlib import resources
-from typing import TYPE_CHECKING
 
 import jinja2
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from storepipe_dagster.layers.refined.report import charts as drawing
 from storepipe_dagster.layers.refined.report import customers, goods, over_time, words
+from storepipe_dagster.layers.refined.report.charts import Chart
 from storepipe_dagster.layers.refined.report.runtime import runtime
 from storepipe_dagster.layers.refined.report.tables import RefinedTables, Row, Section
 
-if TYPE_CHECKING:
-    from storepipe_dagster.layers.refined.report.charts import Chart
 
-
-def store_report(tables: RefinedTables, drawn: "Mapping[str, Chart] | None" = None) -> str:
+def store_report(tables: RefinedTables, drawn: Mapping[str, Chart] | None = None) -> str:
     """Render the page as HTML; without sales, a page that says so and how to get them.
 
     ``drawn`` are the ``charts`` of the same tables, from who has them already.
     """
-    from storepipe_dagster.layers.refined.report import charts as drawing  # noqa: PLC0415 - see the module's docstring
-
     sections = _sections(tables)
     drawn = _charts_of(sections) if drawn is None else drawn
     specs = {name: drawing.page_spec(chart) for name, chart in drawn.items()}
@@ -46,21 +42,17 @@ def store_report(tables: RefinedTables, drawn: "Mapping[str, Chart] | None" = No
     )
 
 
-def charts(tables: RefinedTables) -> "dict[str, Chart]":
+def charts(tables: RefinedTables) -> dict[str, Chart]:
     """Draw the charts of the page, by section name; none where there is nothing to draw."""
     return _charts_of(_sections(tables))
 
 
-def chart_svg(chart: "Chart") -> str:
+def chart_svg(chart: Chart) -> str:
     """Draw one of `charts` as a still SVG picture, light on white, for Dagster's metadata."""
-    from storepipe_dagster.layers.refined.report import charts as drawing  # noqa: PLC0415 - see the module's docstring
-
     return drawing.chart_svg(chart)
 
 
-def _charts_of(sections: Iterable[Section]) -> "dict[str, Chart]":
-    from storepipe_dagster.layers.refined.report import charts as drawing  # noqa: PLC0415 - see the module's docstring
-
+def _charts_of(sections: Iterable[Section]) -> dict[str, Chart]:
     return {
         section.name: drawing.KINDS[section.kind](section.rows, section.title, section.subtitle)
         for section in sections
