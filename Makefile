@@ -17,7 +17,7 @@ CLUSTER_LOCK := uv pip compile --group pyproject.toml:cluster --constraint requi
 	--no-header --no-annotate --quiet -o storepipe_dagster/resources/databricks/cluster.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install developers demo servers test test-slow test-all coverage dev bench lint format lock clean
+.PHONY: help install developers cluster demo servers test test-slow test-all coverage dev bench lint format lock clean
 
 help:  ## Tell what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,23 +49,26 @@ demo: install  ## All set-up, then the whole graph on a synthetic shop
 servers:  ## What the tests need beside Python, on Debian or Ubuntu: databases, Azurite, Java, Chromium
 	@$(PYTHON) storepipe_dagster_tests/servers/install.py
 
-test: servers developers  ## All set-up, then all tests but the slow ones
+cluster: developers
+	@$(BIN)/python -m storepipe_dagster_tests.servers.databricks.environments
+
+test: servers developers cluster  ## All set-up, then all tests but the slow ones
 	$(PYTEST) -m "not slow"
 
-test-slow: servers developers  ## All set-up, then the exhaustive tests: every write may be the last
+test-slow: servers developers cluster  ## All set-up, then the exhaustive tests: every write may be the last
 	$(PYTEST) -m slow
 
-test-all: servers developers  ## All set-up, then all tests
+test-all: servers developers cluster  ## All set-up, then all tests
 	$(PYTEST)
 
-coverage: servers developers  ## As test, and the lines that no test reaches; takes half as long again
+coverage: servers developers cluster  ## As test, and the lines that no test reaches; takes half as long again
 	$(PYTEST) -m "not slow" --cov
 
 dev: install  ## Dagster's webserver and daemon on http://127.0.0.1:3000
 	$(BIN)/storepipe dev
 
 bench: servers developers  ## The pipeline beside what its users would pick instead
-	$(BIN)/python -m storepipe_dagster_tests.bench
+	$(BIN)/python -m storepipe_dagster_tests.bench $(if $(ONLY),--only $(ONLY))
 
 lint: developers  ## What CI holds the code to: ruff and mypy
 	$(BIN)/ruff check .

@@ -1,14 +1,24 @@
 """``make bench``: the database beside PyMySQL and ConnectorX, the graph beside hand-written peers.
 
+``make bench ONLY=start`` measures one part.
+
 The peers (DuckDB, Polars, and the graph's own transforms on classic Spark) make the trusted and
 refined tables of the same extract, and those of a day that changed. Besides: captures by hand, the
-loose scripts that the project replaces, and what days and Dagster cost. Prints ratios of one run on
-one machine; absolute times mean little elsewhere.
+loose scripts that the project replaces, and what days, Dagster and a start of a command cost.
+Prints ratios of one run on one machine; absolute times mean little elsewhere.
 """
 
 import argparse
 
-from storepipe_dagster_tests.bench import capture, database, engines, graph, orchestration, whole
+from storepipe_dagster_tests.bench import (
+    capture,
+    database,
+    engines,
+    graph,
+    orchestration,
+    start,
+    whole,
+)
 
 
 def main() -> None:
@@ -16,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["database", "engines", "graph", "capture", "whole", "orchestration"],
+        choices=["start", "database", "engines", "graph", "capture", "whole", "orchestration"],
         help="one part; default: all",
     )
     parser.add_argument("--runs", type=int, default=3, help="runs, of which the median is told")
@@ -67,6 +77,8 @@ def main() -> None:
     options = parser.parse_args()
     shop = (options.carts, options.days)
     twice = (2 * options.carts, 2 * options.days)
+    if options.only in (None, "start"):
+        start.compare(options.runs)
     if options.only in (None, "database"):
         database.compare(options.runs, options.rows)
     if options.only in (None, "engines"):

@@ -202,6 +202,7 @@ def test_nothing_secret_is_left_anywhere(databricks, everything):
         ] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("everything")
 def test_one_day_of_one_asset_is_one_launch_that_names_it(databricks, monkeypatch):
     before = databricks.home.tables()

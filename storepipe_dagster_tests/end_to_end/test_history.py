@@ -62,7 +62,6 @@ def test_all_layers_are_rebuilt_from_the_captures_without_the_api(demo, new_home
     assert {name for each in CAPTURES for name in rebuilt.matching(each)} == {*kept}
 
 
-@pytest.mark.slow
 def test_what_the_store_took_off_its_lists_comes_back_from_older_captures(tmp_path):
     home = Home(tmp_path)
     others = [{"id": 8, "address": {"city": "oslo"}}]

@@ -242,7 +242,7 @@ def test_nobody_is_shown_a_summary_as_a_table(resources, read, lake, ask):
     sell(resources, (DAY_1, 1))
     read()
 
-    assert delta_tables(lake) == [dg.AssetKey(["trusted", "sales"])]
+    assert [table.path for table in delta_tables(lake)] == [("trusted", "sales")]
     views = "SELECT table_name FROM information_schema.tables WHERE table_schema != 'main'"
     assert ask(views) == [("sales",)]
 

@@ -54,7 +54,7 @@ with dg.DagsterInstance.get() as instance:
 
 @pytest.fixture(scope="module")
 def account_and_server(authority):
-    with Azurite(authority.issue("127.0.0.1", "account000.blob.core.windows.net")) as server:
+    with Azurite(authority.issue("127.0.0.1", "account0000.blob.core.windows.net")) as server:
         yield server.new_account(), server
 
 

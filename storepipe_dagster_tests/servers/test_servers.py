@@ -278,6 +278,7 @@ def run_pytest(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_workers_share_a_server_that_outlives_a_crash_of_one_and_ends_with_the_run(tmp_path):
     test = tmp_path / "test_two.py"
     test.write_text(TWO_WORKERS)

@@ -61,7 +61,6 @@ def test_a_range_of_days_is_one_run(dagster, days, touched):
     assert touched() == folders_of(*wanted)
 
 
-@pytest.mark.slow
 def test_of_a_backfill_only_the_failed_day_is_made_again(dagster, days, touched):
     bad, good = days[1], days[3]
     extract = f"raw/relational/cart_items/cart_date={bad}/data.parquet"
