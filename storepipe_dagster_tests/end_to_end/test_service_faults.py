@@ -149,6 +149,7 @@ def test_a_server_killed_in_mid_load_for_good_leaves_the_last_good_day(server, h
 # --- the storage account --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_account_that_is_busy_and_drops_connections_costs_the_run_nothing(
     azurite, mariadb, shop_url, clean, tmp_path
 ):

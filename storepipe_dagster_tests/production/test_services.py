@@ -12,6 +12,8 @@ from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.production.services import Deployment, Service
 from storepipe_dagster_tests.test_definitions import GROUPS, lines
 
+pytestmark = pytest.mark.slow  # webserver and daemon are run quickly in `end_to_end/operated`
+
 ASSETS = {key.removesuffix(" [day]") for group in GROUPS.values() for key in lines(group)}
 
 LIST = "{ assetNodes { assetKey { path } } }"
@@ -172,7 +174,6 @@ def test_a_run_launched_in_the_webserver_succeeds_and_stands_in_postgres(
     assert not (deployment.dagster_home / "history").exists()
 
 
-@pytest.mark.slow
 def test_a_code_server_told_to_stop_lets_its_run_end(deployment, code_server, shut_gate):
     run_id = launch(deployment, "raw", "products")
     assert shut_gate.reached.wait(120)
@@ -188,7 +189,6 @@ def test_a_code_server_told_to_stop_lets_its_run_end(deployment, code_server, sh
     assert not code_server.is_well()
 
 
-@pytest.mark.slow
 def test_what_died_with_its_code_server_starts_again_and_what_waited_for_it_too(
     deployment, code_server, services, shut_gate
 ):

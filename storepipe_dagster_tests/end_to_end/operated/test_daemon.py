@@ -2,6 +2,8 @@
 
 from datetime import datetime, timezone
 
+import pytest
+
 from storepipe_dagster_tests.end_to_end.operated.dagster_services import DONE, made
 from storepipe_dagster_tests.end_to_end.operated.test_backfills import CHILDREN, SALES
 
@@ -48,6 +50,7 @@ def test_a_cancelled_run_ends_and_makes_room_for_the_next(dagster, scheduled):
     assert runs[scheduled.run]["startTime"] > runs[scheduled.held]["startTime"]
 
 
+@pytest.mark.slow
 def test_refined_tables_follow_a_backfill_of_sales_once(dagster, days, scheduled):
     dagster.start_sensor(FOLLOWING)
     # What comes before the first look is no change; a tick that failed (a busy machine) is none.

@@ -69,20 +69,29 @@ def make_environment(
 
 def runtime_environment() -> Environment:
     """What each cluster has by itself."""
-    versions = {
+    versions = _versions()
+    brought = [f"{name}=={versions[name.partition('[')[0]]}" for name in RUNTIME]
+    key = "runtime-" + _hash(str(_python()), *brought, *map(str, sorted(versions.items())))
+    with _lock(key):
+        if not (FOLDER / key).exists():
+            constraints = _own_versions(FOLDER / f"{key}.txt")
+            _build(key, ["--constraints", str(constraints), *brought])
+    return _load(key)
+
+
+def _versions() -> dict[str, str]:
+    """The libraries of the tests' own environment."""
+    return {
         distribution.name: distribution.version
         for distribution in importlib.metadata.distributions()
         if distribution.name != OURS
     }
-    brought = [f"{name}=={versions[name.partition('[')[0]]}" for name in RUNTIME]
-    pins = "\n".join(f"{name}=={version}" for name, version in sorted(versions.items()))
-    key = "runtime-" + _hash(str(_python()), *brought, pins)
-    with _lock(key):
-        if not (FOLDER / key).exists():
-            constraints = FOLDER / f"{key}.txt"
-            constraints.write_text(pins)
-            _build(key, ["--constraints", str(constraints), *brought])
-    return _load(key)
+
+
+def _own_versions(file: Path) -> Path:
+    """The file, with a line for each library of the tests' own environment."""
+    file.write_text("\n".join(f"{name}=={version}" for name, version in _versions().items()))
+    return file
 
 
 class BuildError(Exception):
@@ -95,6 +104,9 @@ def _build(key: str, arguments: Sequence[str], over: Environment | None = None) 
     _uv("venv", "--quiet", "--relocatable", "--python", _python(), new)
     python = new / "bin" / "python"
     alone = ["--no-deps"] if over else []
+    if over and not _is_of_the_runtime(python):
+        # An older Python lacks some of the versions that are pinned: it gets those of the tests.
+        alone += ["--overrides", _own_versions(new.with_suffix(".txt"))]
     install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", python)
     _uv(*install, *alone, *arguments)
     installed = _uv("pip", "freeze", "--python", python).split("\n")[:-1]
@@ -164,6 +176,11 @@ def _python() -> Path:
         if candidate and _works(Path(candidate)):
             return Path(candidate)
     return Path(sys.executable).resolve()
+
+
+def _is_of_the_runtime(python: Path) -> bool:
+    told = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout
+    return told.startswith(f"Python {PREFERRED_PYTHON}.")
 
 
 def _works(python: Path) -> bool:
