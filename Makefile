@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadscope
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope
 UV_VERSION := 0.13.9
 LOCK := uv pip compile pyproject.toml --extra production --universal --python-version 3.10 \
 	--no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
