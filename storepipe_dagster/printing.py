@@ -65,15 +65,24 @@ def print_table(table: Any, form: str) -> None:
 def print_rows(columns: Mapping[str, str], rows: Sequence[Sequence[Any]], form: str) -> None:
     """Print rows, with all of their columns; ``columns`` has the type in SQL of each.
 
-    Arrow would bring pandas along, which takes as long to import as most commands take.
+    Arrow, and parameters of a statement, would bring pandas along, which takes as long to import
+    as most commands take.
     """
     declared = ", ".join(f'"{name}" {data_type}' for name, data_type in columns.items())
     with _connected() as connection:
         connection.execute(f"CREATE TABLE rows ({declared})")
-        if rows:
-            values = ", ".join("?" * len(columns))
-            connection.executemany(f"INSERT INTO rows VALUES ({values})", rows)
+        for start in range(0, len(rows), ROWS_AT_A_TIME):
+            values = ", ".join(map(_values, rows[start : start + ROWS_AT_A_TIME]))
+            connection.execute(f"INSERT INTO rows VALUES {values}")
         print_query(connection, "FROM rows", form, WIDE)
+
+
+def _values(row: Sequence[Any]) -> str:
+    """A row as SQL: text, which DuckDB makes what the column is."""
+    quoted = (
+        "NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in row
+    )
+    return f"({', '.join(quoted)})"
 
 
 @contextmanager
