@@ -21,6 +21,8 @@ from typing import Any
 
 import filelock
 
+from storepipe_dagster.resources.databricks import shipped
+
 TOP = Path(__file__).parents[3]
 FOLDER = TOP / ".servers" / "databricks"
 OURS = "storepipe-dagster"
@@ -224,5 +226,15 @@ def _hash(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-if __name__ == "__main__":  # `make servers`: what a test would wait for otherwise
-    runtime_environment()
+def prepare() -> None:
+    """Make what the first launches of the tests would wait for, from DBFS and from a volume."""
+    pins = shipped.requirements().encode()
+    listed = FOLDER / f"{hashlib.sha256(pins).hexdigest()[:16]}.txt"  # named as a launch does
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    listed.write_bytes(pins)
+    make_environment(shipped.libraries(), lambda _: None)
+    make_environment([{"requirements": str(listed)}], lambda _: listed)
+
+
+if __name__ == "__main__":  # `make cluster`
+    prepare()
