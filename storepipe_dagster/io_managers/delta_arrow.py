@@ -1,4 +1,4 @@
-"""Files of the lake as Arrow datasets, which DuckDB can query wherever they are.
+"""Files of the lake, of Delta tables and extracts, as Arrow datasets that DuckDB can query.
 
 Arrow's datasets are slow to import, and bring pandas along: only who reads one does.
 """
