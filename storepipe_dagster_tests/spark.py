@@ -1,20 +1,23 @@
 """The two engines that every Spark transform is tested on: Sail, and Spark itself on the JVM.
 
-Both are reached by Spark Connect, so that they live in one Python process; Spark's own server runs
-as a process of its own. The sessions are not registered as the process's default, so that
-`SparkSession.builder.getOrCreate()` in the code under test finds its own.
+Both are reached by Spark Connect, so that they live in one Python process; Spark itself runs in a
+process of its own, whose Python speaks Spark's own API (`python -m storepipe_dagster_tests.spark`):
+a Python process speaks one of the two only. The sessions are not registered as the process's
+default, so that `SparkSession.builder.getOrCreate()` in the code under test finds its own.
 """
 
 import contextlib
+import importlib
+import json
 import os
-import re
+import signal
+import socket
 import subprocess
-import time
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyspark
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -23,11 +26,10 @@ from pyspark.sql.types import DataType, TimestampType
 
 from storepipe_dagster.resources.spark import SAIL_CONFIG
 
-CLASSIC_START_SECONDS = 90
-CLASSIC_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
+ROOT = Path(__file__).parents[1]
 CLASSIC_CONF = {
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
     "spark.connect.grpc.binding.address": "127.0.0.1",
-    "spark.connect.grpc.binding.port": "0",
     "spark.driver.bindAddress": "127.0.0.1",
     # Few rows gain nothing from the slower, better compiler, nor from code made for each query.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto",
@@ -56,10 +58,16 @@ def sail() -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="session")
-def classic_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """A session on Spark itself, local, in a Java process that ends with the test run."""
-    folder = tmp_path_factory.mktemp("classic_spark")
-    with start_classic_server(folder) as port, _connect(port) as session:
+def classic_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator["ClassicDriver"]:
+    """Spark itself, local, in processes that end with the test run."""
+    with ClassicDriver.started(tmp_path_factory.mktemp("classic_spark")) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def classic_spark(classic_driver: "ClassicDriver") -> Iterator[SparkSession]:
+    """A session on Spark itself."""
+    with _connect(classic_driver.port) as session:
         yield session
 
 
@@ -111,40 +119,67 @@ def read_types(df: DataFrame) -> list[tuple[str, DataType]]:
     return [(field.name, field.dataType) for field in df.schema]
 
 
-@contextlib.contextmanager
-def start_classic_server(folder: Path) -> Iterator[int]:
-    """Run Spark's Connect server from the installed PySpark; gives its port."""
-    home = Path(pyspark.__file__).parent
-    conf = CLASSIC_CONF | {"spark.sql.warehouse.dir": str(folder / "warehouse")}
-    options = [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
-    command = [str(home / "bin" / "spark-submit"), "--master", "local[2]", *options]
-    command += ["--class", CLASSIC_SERVER, "spark-internal"]
-    environment = {key: os.environ[key] for key in ("PATH", "JAVA_HOME") if key in os.environ}
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "TZ": "UTC"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield _wait_for_port(server, log)
-        finally:
-            # Nothing in it is worth keeping, and its shutdown hooks have been seen to hang.
-            server.kill()
-            server.wait()
+class ClassicDriver:
+    """A process that speaks Spark's own API, and whose JVM serves Spark Connect besides."""
+
+    def __init__(self, process: "subprocess.Popen[str]", log: Path):
+        self._process, self._log = process, log
+        self.port = int(self._answer())
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(cls, folder: Path) -> Iterator["ClassicDriver"]:
+        """Run one that leaves its files in a folder."""
+        kept = {"PATH", "JAVA_HOME", "HOME", "PYTHONPATH", "TMPDIR"} & os.environ.keys()
+        log = folder / "driver.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(folder)],
+                cwd=ROOT,
+                env={name: os.environ[name] for name in kept} | {"TZ": "UTC"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                start_new_session=True,
+            )
+            try:
+                yield cls(process, log)
+            finally:
+                # Nothing in it is worth keeping, and its shutdown hooks have been seen to hang.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+
+    def call(self, module: str, function: str) -> object:
+        """What a function of ours gives for a session that speaks Spark's own API."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{module} {function}\n")
+        self._process.stdin.flush()
+        return json.loads(self._answer())
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline()
+        assert answer, f"Spark did not answer; its log:\n{self._log.read_text()}"
+        return answer
 
 
-def _wait_for_port(server: "subprocess.Popen[bytes]", log: Path) -> int:
-    deadline = time.monotonic() + CLASSIC_START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        started = re.search(r"Spark Connect server started at: \S+:(\d+)\s", log.read_text())
-        if started:
-            return int(started.group(1))
-        time.sleep(0.1)
-    raise RuntimeError(f"Spark's Connect server did not start; its log:\n{log.read_text()}")
+def drive(folder: str) -> None:
+    """Be the driver: print the port of Spark Connect, then an answer for each line."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    own = {
+        "spark.connect.grpc.binding.port": port,
+        "spark.sql.warehouse.dir": f"{folder}/warehouse",
+    }
+    builder = SparkSession.builder.master("local[2]")
+    for name, value in (CLASSIC_CONF | own).items():
+        builder = builder.config(name, value)
+    spark = builder.getOrCreate()
+    print(port, flush=True)
+    for line in sys.stdin:
+        module, function = line.split()
+        print(json.dumps(getattr(importlib.import_module(module), function)(spark)), flush=True)
 
 
 @contextlib.contextmanager
@@ -155,3 +190,7 @@ def _connect(port: int) -> Iterator[SparkSession]:
     session.conf.set("spark.sql.session.timeZone", "UTC")
     yield session
     session.client.close()
+
+
+if __name__ == "__main__":
+    drive(sys.argv[1])

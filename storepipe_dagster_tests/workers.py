@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+CLASSIC_SPARK = "classic_spark"
 TOGETHER = {
     "doctor/test_mysql": "databases",
     "resources/test_database": "databases",
@@ -24,8 +25,8 @@ TOGETHER = {
     "end_to_end/test_history": "end_to_end/demo",
     "operated/test_in_the_browser": "end_to_end/dagster",
     "end_to_end/test_what_the_ui_shows": "end_to_end/demo",
+    "trusted/test_classic_api": CLASSIC_SPARK,
 }
-CLASSIC_SPARK = "classic_spark"
 ALONE = (
     "end_to_end/test_every_write",
     "end_to_end/test_killed_run",

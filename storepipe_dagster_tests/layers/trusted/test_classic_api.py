@@ -1,28 +1,22 @@
 """The transforms also run in Spark's own API, without Spark Connect, as on a Databricks cluster.
 
-A Python process speaks one of the two only, so this one computes all tables in another process.
+A Python process speaks one of the two only, so another process computes all tables.
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-from pyspark.sql import SparkSession
 
 from storepipe_dagster.layers.refined import summaries
 from storepipe_dagster.layers.refined import transforms as refined
 from storepipe_dagster.layers.trusted import transforms as trusted
+from storepipe_dagster_tests.layers.refined.test_transforms import COLUMNS as SALES_COLUMNS
 from storepipe_dagster_tests.layers.trusted import test_transforms as literals
-from storepipe_dagster_tests.spark import CLASSIC_CONF, make_df, read_rows
+from storepipe_dagster_tests.spark import make_df, read_rows
 
-ROOT = Path(__file__).parents[3]
 DAY = "2024-01-02"
 
 
 def compute_tables(spark):
-    """All tables of trusted and refined from a few literal rows, as text."""
+    """The rows of all tables of trusted and refined, from a few literal rows."""
     captures = make_df(
         spark,
         literals.CAPTURES,
@@ -57,12 +51,16 @@ def compute_tables(spark):
         make_df(spark, literals.PRODUCTS, (1, "Hat"), (2, "Cap")),
         prices,
     )
-    sales = trusted.sales(*inputs)
-    carts, product_days = summaries.carts(sales), summaries.product_days(sales)
     tables = {
         "product_prices": prices,
-        "sales": sales,
+        "sales": trusted.sales(*inputs),
         "rejected_sales": trusted.rejected_sales(*inputs),
+    }
+    rows = {name: read_rows(df) for name, df in tables.items()}
+    # Read once: the JVM would compute the sales for each table again.
+    sales = make_df(spark, SALES_COLUMNS, *rows["sales"])
+    carts, product_days = summaries.carts(sales), summaries.product_days(sales)
+    tables = {
         "sales_by_day": refined.sales_by_day(carts),
         "sales_by_category": refined.sales_by_category(carts, product_days),
         "sales_by_product": refined.sales_by_product(carts, product_days),
@@ -71,34 +69,11 @@ def compute_tables(spark):
         "customer_cohorts": refined.customer_cohorts(carts),
         "product_affinity": refined.product_affinity(carts, min_carts_together=1),
     }
-    return json.dumps({name: read_rows(df) for name, df in tables.items()})
+    return rows | {name: read_rows(df) for name, df in tables.items()}
 
 
-def test_the_classic_api_computes_the_same_tables(sail):
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE"}
-    }
+def test_the_classic_api_computes_the_same_tables(sail, classic_driver):
+    tables = classic_driver.call(__name__, compute_tables.__name__)
 
-    done = subprocess.run(
-        [sys.executable, "-m", __name__],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    tables = json.loads(done.stdout.splitlines()[-1])
-    assert tables == json.loads(compute_tables(sail))
+    assert tables == json.loads(json.dumps(compute_tables(sail)))
     assert all(tables.values())
-
-
-if __name__ == "__main__":
-    builder = SparkSession.builder.master("local[2]")
-    for name, value in CLASSIC_CONF.items():
-        builder = builder.config(name, value)
-    sys.stdout.write(compute_tables(builder.getOrCreate()) + "\n")

@@ -181,39 +181,40 @@ def test_unicode_and_64_bit_ids_come_through(spark):
     ) == [(9007199254740993, "Çà \U0001f600 帽子", 'l\'"été"', "10.00", None, None)]
 
 
-@on_both_engines
-@pytest.mark.parametrize(
-    ("price", "expected"),
-    [
-        ("22.345", "22.35"),
-        ("22.344", "22.34"),
-        ("1.005", "1.01"),
-        ("0", "0.00"),
-        ("0.00", "0.00"),
-        ("1e-7", "0.00"),
-        ("1.5e3", "1500.00"),
-        ("9999999999.99", "9999999999.99"),
-        ("9999999999.995", None),
-        ("1e30", None),
-        ("-0.01", None),
-        ("-0.001", None),
-        ("null", None),
-        ('"free"', None),
-        ('""', None),
-        ("true", None),
-        ("[1]", None),
-        ('{"amount": 1}', None),
-        ('"12.5"', "12.50"),
-        ('"1e3"', "1000.00"),
-        ('"NaN"', None),
-        ('"Infinity"', None),
-    ],
-)
-def test_a_price_is_rounded_half_up_or_null(spark, price, expected):
-    record = f'{{"id": 1, "title": "Hat", "category": "clothing", "price": {price}}}'
-    content = f"[\n{record}\n]\n"
+PRICES_READ = {
+    "22.345": "22.35",
+    "22.344": "22.34",
+    "1.005": "1.01",
+    "0": "0.00",
+    "0.00": "0.00",
+    "1e-7": "0.00",
+    "1.5e3": "1500.00",
+    "9999999999.99": "9999999999.99",
+    "9999999999.995": None,
+    "1e30": None,
+    "-0.01": None,
+    "-0.001": None,
+    "null": None,
+    '"free"': None,
+    '""': None,
+    "true": None,
+    "[1]": None,
+    '{"amount": 1}': None,
+    '"12.5"': "12.50",
+    '"1e3"': "1000.00",
+    '"NaN"': None,
+    '"Infinity"': None,
+}
 
-    assert read_periods(spark, (JAN_1, content)) == [(1, "Hat", "clothing", expected, None, None)]
+
+@on_both_engines
+def test_prices_are_rounded_half_up_or_null(spark):
+    records = [f'{{"id": {number}, "price": {text}}}' for number, text in enumerate(PRICES_READ)]
+
+    periods = read_periods(spark, (JAN_1, f"[{', '.join(records)}]"))
+
+    read = {row[0]: row[3] for row in periods}
+    assert {text: read[number] for number, text in enumerate(PRICES_READ)} == PRICES_READ
 
 
 def test_a_missing_price_is_null(spark):
@@ -263,35 +264,28 @@ def test_a_capture_that_is_no_json_is_an_error_that_names_its_file(spark, conten
         read_periods(spark, (JAN_1, [product()]), (JAN_2, content))
 
 
-@on_both_engines
-@pytest.mark.parametrize(
-    ("record", "expected"),
-    [
-        ('{"id": 2, "id": 1, "title": "A", "title": "Hat", "price": 1}', (1, "Hat", "1.00")),
-        (r'{"id": 1, "title": "a\u0000b\u0001", "price": 1}', (1, "a\0b\1", "1.00")),
-        (r'{"id": 1, "title": "\ud83d\ude00", "price": 1}', (1, "\U0001f600", "1.00")),
-        ('{"id": 1, "title": "%s", "price": 1}' % ("x" * 131_072), (1, "x" * 131_072, "1.00")),
-        ('{"id": 1, "title": ["a", {"b": 1}], "price": 1}', (1, '["a",{"b":1}]', "1.00")),
-        ('{"id": 1, "title": "Hat", "ID": 9, "Title": "x", "price": 1}', (1, "Hat", "1.00")),
-        ('{"id": 9223372036854775807, "title": "Hat"}', (2**63 - 1, "Hat", None)),
-        (
-            f'{{"id": 1, "title": "Hat", "price": 1, "x": {"[" * 60 + "1" + "]" * 60}}}',
-            (1, "Hat", "1.00"),
-        ),
-        ('{"id": 1, "title": "Hat", "price": 1, "x": %s}' % ("1" * 300), (1, "Hat", "1.00")),
-    ],
-)
-def test_odd_records_are_read_and_take_no_other_with_them(spark, record, expected):
-    other = json.dumps(product(0))
-    periods = read_periods(spark, (JAN_1, f"[{record}, {other}]"))
-    assert [(row[0], row[1], row[3]) for row in periods] == [(0, "Hat", "10.00"), expected]
+DEEP = "[" * 60 + "1" + "]" * 60
+ODD_RECORDS = {
+    '{"id": 9, "id": 1, "title": "A", "title": "Hat", "price": 1}': (1, "Hat", "1.00"),
+    r'{"id": 2, "title": "a\u0000b\u0001", "price": 1}': (2, "a\0b\1", "1.00"),
+    r'{"id": 3, "title": "\ud83d\ude00", "price": 1}': (3, "\U0001f600", "1.00"),
+    '{"id": 4, "title": "%s", "price": 1}' % ("x" * 131_072): (4, "x" * 131_072, "1.00"),
+    '{"id": 5, "title": ["a", {"b": 1}], "price": 1}': (5, '["a",{"b":1}]', "1.00"),
+    '{"id": 6, "title": "Hat", "ID": 9, "Title": "x", "price": 1}': (6, "Hat", "1.00"),
+    f'{{"id": 7, "title": "Hat", "price": 1, "x": {DEEP}}}': (7, "Hat", "1.00"),
+    '{"id": 8, "title": "Hat", "price": 1, "x": %s}' % ("1" * 300): (8, "Hat", "1.00"),
+    '{"id": 9223372036854775807, "title": "Hat"}': (2**63 - 1, "Hat", None),
+}
+WITHOUT_A_WHOLE_NUMBER = ['{"id": "7", "price": 1}', '{"id": 1.5}', '{"id": 1e3}', "null"]
 
 
 @on_both_engines
-@pytest.mark.parametrize("odd", ['{"id": "7", "price": 1}', '{"id": 1.5}', '{"id": 1e3}', "null"])
-def test_a_record_without_a_whole_number_as_id_takes_no_other_with_it(spark, odd):
-    content = f"[{odd}, {json.dumps(product())}]"
-    assert read_periods(spark, (JAN_1, content)) == [(1, "Hat", "clothing", "10.00", None, None)]
+def test_odd_records_are_read_and_those_without_a_whole_number_as_id_take_no_other_away(spark):
+    content = f"[{', '.join([*WITHOUT_A_WHOLE_NUMBER, *ODD_RECORDS])}]"
+
+    periods = read_periods(spark, (JAN_1, content))
+
+    assert [(row[0], row[1], row[3]) for row in periods] == [*ODD_RECORDS.values()]
 
 
 @on_both_engines
