@@ -1,8 +1,8 @@
 """Charts small enough to be shown in line on an asset's page, drawn without a library.
 
 Dagster's UI shows Markdown of less than 1,000 characters at once, and longer one at the press of a
-button; and a Spark step on a cluster has no Altair. The charts of the report, which do need it,
-are in ``layers.refined.report``. Pure: an Arrow table in, SVG out.
+button; and a Spark step on a cluster has no Vega. The charts of the report, which do need it, are
+in ``layers.refined.report``. Pure: an Arrow table in, SVG out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

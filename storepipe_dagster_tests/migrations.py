@@ -1,21 +1,22 @@
-"""Dagster's migrations are loaded once in a process, not for each new instance.
+"""Dagster's migrations are read once in a process, not for each new instance.
 
 A new instance marks its databases as migrated, for which Alembic loads all of Dagster's migrations
 from their files: longer than most of our tests take.
 """
 
-from functools import cache
-from types import ModuleType
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
-from alembic import util
-
-_load = util.load_python_file
-_load_once = cache(_load)
+_from_config = ScriptDirectory.from_config
+_read: dict[str | None, ScriptDirectory] = {}
 
 
-def load_python_file(folder: str, filename: str) -> ModuleType:
-    """As Alembic's, which must run `env.py` each time; a migration only says what it is."""
-    return (_load if filename == "env.py" else _load_once)(folder, filename)
+def from_config(config: Config) -> ScriptDirectory:
+    """As Alembic's, which would read the folder again."""
+    folder = config.get_main_option("script_location")
+    if folder not in _read:
+        _read[folder] = _from_config(config)
+    return _read[folder]
 
 
-util.load_python_file = load_python_file
+ScriptDirectory.from_config = from_config

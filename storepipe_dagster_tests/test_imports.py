@@ -51,7 +51,13 @@ WITHOUT = {
     "storepipe_dagster.cli": ["dagster", "duckdb", "pydantic", "pyarrow"],
     "storepipe_dagster.resources.lake_sql": ["dagster", "pyspark", "pandas", "sqlalchemy"],
     "storepipe_dagster.history.listing": ["dagster", "pyspark", "pandas", "sqlalchemy"],
-    "storepipe_dagster.definitions": ["pandas", "altair", "jinja2", "dagster_pyspark", "pysail"],
+    "storepipe_dagster.definitions": [
+        "pandas",
+        "jinja2",
+        "vl_convert",
+        "dagster_pyspark",
+        "pysail",
+    ],
 }
 
 

@@ -34,7 +34,6 @@ import tenacity
 
 LOADED = [
     "adlfs",
-    "altair",
     "azure.identity",
     "dagster_pyspark",
     "deltalake",
@@ -49,6 +48,7 @@ LOADED = [
     "storepipe_dagster.cli",
     "storepipe_dagster.graph",
     "storepipe_dagster.resources.deployments",
+    "storepipe_dagster_tests.migrations",
 ]
 FIRST_DAY = "STOREPIPE_START_DATE"  # read when the graph is imported
 # Set to 1 in the environment of a command that waits before it asks a store again, it waits a

@@ -12,7 +12,6 @@ LOADED = [
     DEFINITIONS,
     "storepipe_dagster.resources.deployments",
     "adlfs",
-    "altair",
     "dagster._grpc.server",
     "duckdb",
     "pyspark.sql.connect.session",

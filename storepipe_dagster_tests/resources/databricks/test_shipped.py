@@ -86,7 +86,7 @@ def needed_by(wanted):
 def test_the_cluster_gets_nothing_that_it_does_not_import():
     names = {library["pypi"]["package"].split("==")[0] for library in libraries()}
     assert names.isdisjoint(
-        {"storepipe-dagster", "pysail", "dagster-webserver", "pytest", "altair"}
+        {"storepipe-dagster", "pysail", "dagster-webserver", "pytest", "vl-convert-python"}
     )
 
 

@@ -1,22 +1,19 @@
-"""The Altair charts of the store report, and the colours of its light and dark theme.
+"""The charts of the store report as Vega-Lite, and the colours of its light and dark theme.
 
-Pure: a few plain rows in, a chart out. What to show, how many rows of it and in which words is
-the sections' business. A chart names no colour but a style or a range of its theme's
-configuration, so that the page can draw the same chart light or dark, and no width, so that it
-fits the phone and the desktop. No chart has a selection: Altair numbers them per process, and
-equal input would no longer give equal bytes.
+Pure: a few plain rows in, a specification out (https://vega.github.io/vega-lite/docs/spec.html).
+What to show, how many rows of it and in which words is the sections' business. A chart names no
+colour but a style or a range of its theme's configuration, so that the page can draw the same
+chart light or dark, and no width, so that it fits the phone and the desktop.
 """
 
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
-import altair as alt
 import vl_convert
 
 Rows: TypeAlias = Sequence[dict[str, object]]
-Chart: TypeAlias = alt.Chart | alt.LayerChart
 Spec: TypeAlias = dict[str, Any]
 
 ABC_CLASSES = ("A", "B", "C")
@@ -37,6 +34,14 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 FINER_THAN_ANY_PIXEL = re.compile(r"(?<=\d\.\d\d)\d+")  # a third of a picture's text
 TARGET = "target"  # the invisible layer that the pointer meets; the page's style knows it
 TEXT_IN_CELL_FROM_PIXELS = 34
+LEFT, RIGHT = {"value": 0}, {"value": "width"}
+LIST: Spec = {  # the rows of a list, one below the other
+    "field": "position",
+    "type": "ordinal",
+    "axis": None,
+    "scale": {"paddingInner": 0, "paddingOuter": 0},
+}
+LEGEND = {"direction": "horizontal", "orient": "top", "symbolType": "square"}
 
 # Text has a contrast of 4.5:1 to the page at least, marks 3:1; blue, orange and grey differ in
 # lightness too, for readers who do not see the colours.
@@ -129,51 +134,45 @@ def theme(colours: Mapping[str, str]) -> Spec:
     }
 
 
-def revenue_over_time(rows: Rows, title: str, subtitle: str) -> Chart:
+def revenue_over_time(rows: Rows, title: str, subtitle: str) -> Spec:
     """Draw revenue per `date`, a row per day without gaps or per month, and its `mean` if any."""
     monthly = rows[0]["unit"] == "month"
     x, middle = _time_axis(rows, monthly=monthly)
     largest = max(_number(row["revenue"]) for row in rows)
-    y = alt.Y(
-        "revenue:Q",
-        axis=alt.Axis(
+    y = _of(
+        "revenue:quantitative",
+        axis={
             # Seven digits take too much of a phone's width.
-            format="~s" if largest >= 100_000 else ",~f",  # noqa: PLR2004
-            labelExpr="datum.value == 0 ? '0' : datum.label",
-            tickCount=4,
-            title=None,
-        ),
-        scale=alt.Scale(domainMin=0, nice=True),
+            "format": "~s" if largest >= 100_000 else ",~f",  # noqa: PLR2004
+            "labelExpr": "datum.value == 0 ? '0' : datum.label",
+            "tickCount": 4,
+            "title": None,
+        },
+        scale={"domainMin": 0, "nice": True},
     )
-    base = alt.Chart(_data(rows))
     tooltip = [
-        alt.Tooltip("label:N", title="Month" if monthly else "Day"),
-        alt.Tooltip("revenue:Q", title="Revenue", format=",.2f"),
-        alt.Tooltip("carts:Q", title="Carts", format=","),
+        _of("label:nominal", title="Month" if monthly else "Day"),
+        _of("revenue:quantitative", title="Revenue", format=",.2f"),
+        _of("carts:quantitative", title="Carts", format=","),
     ]
     has_mean = any(row["mean"] is not None for row in rows)
-    layers: list[alt.Chart] = []
     if monthly or len(rows) <= BARS_UP_TO_DAYS:
         style = "faint-bar" if has_mean else "bar"
-        layers.append(
-            base.mark_bar(aria=False, style=style, binSpacing=1, cornerRadiusEnd=1).encode(x=x, y=y)
-        )
+        layers = [_layer("bar", {"x": x, "y": y}, style=style, binSpacing=1, cornerRadiusEnd=1)]
     else:
-        layers.append(base.mark_line(aria=False, style="faint-line").encode(x=middle, y=y))
+        layers = [_layer("line", {"x": middle, "y": y}, style="faint-line")]
     if has_mean:
-        tooltip.append(alt.Tooltip("mean_text:N", title="Mean of 7 days"))
-        line = "mean-line" if len(rows) <= BARS_UP_TO_DAYS else "strong-line"
-        layers.append(base.mark_line(aria=False, style=line).encode(x=middle, y=alt.Y("mean:Q")))
-    target = base.mark_rect(style="target").encode(
-        x=x, y=alt.value(0), y2=alt.value("height"), tooltip=tooltip
-    )
-    layers.append(target.properties(name=TARGET))
+        tooltip.append(_of("mean_text:nominal", title="Mean of 7 days"))
+        style = "mean-line" if len(rows) <= BARS_UP_TO_DAYS else "strong-line"
+        mean = {"x": middle, "y": _of("mean:quantitative")}
+        layers.append(_layer("line", mean, style=style))
+    layers.append(_target({"x": x, "y": {"value": 0}, "y2": {"value": "height"}}, tooltip))
     # Room on the right for half of the last label.
     padding = {"left": 0, "right": 16, "top": 2, "bottom": 6}
-    return _titled(alt.layer(*layers).properties(height=260, padding=padding), title, subtitle)
+    return _chart(rows, layers, title, subtitle, height=260, padding=padding)
 
 
-def bar_list(rows: Rows, title: str, subtitle: str) -> Chart:
+def bar_list(rows: Rows, title: str, subtitle: str) -> Spec:
     """Draw a bar per row as long as its `revenue`, below its `name` and `amount` (a text).
 
     Names stand above the bars and not beside them: on a phone there is no beside. `tooltip` maps
@@ -181,163 +180,134 @@ def bar_list(rows: Rows, title: str, subtitle: str) -> Chart:
     """
     headings = list(cast("Mapping[str, str]", rows[0]["tooltip"]))
     rows = [row | cast("dict[str, object]", row["tooltip"]) for row in rows]
-    has_classes = "abc_class" in rows[0]
-    last = alt.ExprRef(f"width - {_text_width(rows, 'amount')}{' - 20' if has_classes else ''}")
-    base = alt.Chart(_data(rows)).encode(
-        y=alt.Y("position:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
-    )
-    x = alt.X("revenue:Q", axis=None, scale=alt.Scale(domainMin=0, nice=False))
-    bar = base.mark_bar(aria=False, style="bar", height=9, yOffset=9, cornerRadius=2).encode(x=x)
-    name = base.mark_text(
-        aria=False, style="name", align="left", dy=-8, dx=20 if has_classes else 0, limit=last
-    ).encode(x=alt.value(0), text="name:N")
-    amount = base.mark_text(aria=False, style="amount", align="right", dy=-8).encode(
-        x=alt.value("width"), text="amount:N"
-    )
-    layers = [bar, name, amount]
-    if has_classes:
-        colour = _abc_colour("abc_class:N")
-        layers[0] = bar.encode(color=colour)
-        letter = base.mark_text(aria=False, align="left", dy=-8, fontSize=13, fontWeight=700)
-        layers.append(
-            letter.encode(x=alt.value(0), text="abc_class:N", color=_abc_colour("abc_class:N"))
-        )
-    target = base.mark_rect(style="target").encode(
-        x=alt.value(0),
-        x2=alt.value("width"),
-        tooltip=[alt.Tooltip(f"{heading}:N", title=heading) for heading in headings],
-    )
-    layers.append(target.properties(name=TARGET))
-    return _titled(alt.layer(*layers).properties(height=44 * len(rows)), title, subtitle)
-
-
-def revenue_concentration(rows: Rows, title: str, subtitle: str) -> Chart:
-    """Draw the Pareto curve: share of revenue over share of products, by ABC class."""
-    percent = alt.Axis(format=".0%", tickCount=5, title=None)
-    base = alt.Chart(_data(rows))
-    curve = base.encode(
-        x=alt.X(
-            "product_share:Q",
-            axis=alt.Axis(
-                format=".0%",
-                grid=False,
-                labelFlush=True,
-                tickCount=5,
-                title="share of products sold, best sellers first",
-            ),
-            scale=alt.Scale(domain=[0, 1]),
+    classes = {"color": _abc_colour()} if "abc_class" in rows[0] else {}
+    length = _of("revenue:quantitative", axis=None, scale={"domainMin": 0, "nice": False})
+    layers = [
+        _layer(
+            *("bar", {"x": length, "y": LIST, **classes}),
+            style="bar",
+            height=9,
+            yOffset=9,
+            cornerRadius=2,
         ),
-        y=alt.Y("revenue_share:Q", axis=percent, scale=alt.Scale(domain=[0, 1]), stack=None),
-        color=_abc_colour("abc_class:N"),
-    )
-    target = base.mark_point(size=260, filled=True, style="target").encode(
-        x="product_share:Q",
-        y="revenue_share:Q",
-        tooltip=[
-            alt.Tooltip("label:N", title="Best sellers"),
-            alt.Tooltip("revenue_share:Q", title="Share of revenue", format=".1%"),
-            alt.Tooltip("abc_class:N", title="Class"),
-        ],
-    )
-    area = curve.mark_area(aria=False, opacity=0.22)
-    line = curve.mark_line(aria=False, strokeWidth=2.5)
-    chart = alt.layer(area, line, target.properties(name=TARGET)).properties(height=280)
-    return _titled(chart, title, subtitle)
-
-
-def customer_segments(rows: Rows, title: str, subtitle: str) -> Chart:
-    """Draw two bars per segment: its share of the revenue and its share of the customers."""
-    shares = ("Share of revenue", "Share of customers")
-    base = alt.Chart(_data(rows)).encode(
-        y=alt.Y("position:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
-    )
-    x_scale = alt.Scale(domainMin=0, nice=False)
-    fields = ("revenue_share", "customer_share")
-    bars = [
-        base.mark_bar(aria=False, height=9, yOffset=offset, cornerRadius=2).encode(
-            x=alt.X(f"{field}:Q", axis=None, scale=x_scale),
-            color=alt.datum(
-                share,
-                type="nominal",
-                scale=alt.Scale(domain=list(shares), range="category"),
-                legend=alt.Legend(orient="top", direction="horizontal", symbolType="square"),
-            ),
-        )
-        for field, share, offset in zip(fields, shares, (2, 14), strict=True)
+        *_texts(-8, name_indent=20 if classes else 0, amount_width=_text_width(rows, "amount")),
     ]
-    name = base.mark_text(aria=False, style="name", align="left", dy=-16).encode(
-        x=alt.value(0), text="name:N"
-    )
-    amount = base.mark_text(aria=False, style="amount", align="right", dy=-16).encode(
-        x=alt.value("width"), text="amount:N"
-    )
-    target = base.mark_rect(style="target").encode(
-        x=alt.value(0),
-        x2=alt.value("width"),
-        tooltip=[
-            alt.Tooltip("name:N", title="Segment"),
-            alt.Tooltip("customers:N", title="Customers"),
-            alt.Tooltip("customer_share:Q", title=shares[1], format=".1%"),
-            alt.Tooltip("revenue:N", title="Revenue"),
-            alt.Tooltip("revenue_share:Q", title=shares[0], format=".1%"),
-        ],
-    )
-    chart = alt.layer(*bars, name, amount, target.properties(name=TARGET))
-    return _titled(chart.properties(height=60 * len(rows)), title, subtitle)
+    if classes:
+        letter = {"x": LEFT, "y": LIST, "text": _of("abc_class:nominal"), **classes}
+        layers.append(_layer("text", letter, align="left", dy=-8, fontSize=13, fontWeight=700))
+    tooltip = [_of(f"{heading}:nominal", title=heading) for heading in headings]
+    layers.append(_target({"x": LEFT, "x2": RIGHT, "y": LIST}, tooltip))
+    return _chart(rows, layers, title, subtitle, height=44 * len(rows))
 
 
-def cohort_retention(rows: Rows, title: str, subtitle: str) -> Chart:
+def revenue_concentration(rows: Rows, title: str, subtitle: str) -> Spec:
+    """Draw the Pareto curve: share of revenue over share of products, by ABC class."""
+    x_axis = {
+        "format": ".0%",
+        "grid": False,
+        "labelFlush": True,
+        "tickCount": 5,
+        "title": "share of products sold, best sellers first",
+    }
+    y_axis = {"format": ".0%", "tickCount": 5, "title": None}
+    x, y = "product_share:quantitative", "revenue_share:quantitative"
+    curve = {
+        "x": _of(x, axis=x_axis, scale={"domain": [0, 1]}),
+        "y": _of(y, axis=y_axis, scale={"domain": [0, 1]}, stack=None),
+        "color": _abc_colour(),
+    }
+    tooltip = [
+        _of("label:nominal", title="Best sellers"),
+        _of(y, title="Share of revenue", format=".1%"),
+        _of("abc_class:nominal", title="Class"),
+    ]
+    layers = [
+        _layer("area", curve, opacity=0.22),
+        _layer("line", curve, strokeWidth=2.5),
+        _target({"x": _of(x), "y": _of(y)}, tooltip, "point", size=260, filled=True),
+    ]
+    return _chart(rows, layers, title, subtitle, height=280)
+
+
+def customer_segments(rows: Rows, title: str, subtitle: str) -> Spec:
+    """Draw two bars per segment: its share of the revenue and its share of the customers."""
+    shares = {"revenue_share": "Share of revenue", "customer_share": "Share of customers"}
+    layers = [
+        _layer(
+            "bar",
+            {
+                "x": _of(f"{field}:quantitative", axis=None, scale={"domainMin": 0, "nice": False}),
+                "y": LIST,
+                "color": {
+                    "datum": share,
+                    "type": "nominal",
+                    "scale": {"domain": list(shares.values()), "range": "category"},
+                    "legend": LEGEND,
+                },
+            },
+            height=9,
+            yOffset=offset,
+            cornerRadius=2,
+        )
+        for (field, share), offset in zip(shares.items(), (2, 14), strict=True)
+    ]
+    tooltip = [
+        _of("name:nominal", title="Segment"),
+        _of("customers:nominal", title="Customers"),
+        _of("customer_share:quantitative", title=shares["customer_share"], format=".1%"),
+        _of("revenue:nominal", title="Revenue"),
+        _of("revenue_share:quantitative", title=shares["revenue_share"], format=".1%"),
+    ]
+    layers += [*_texts(-16), _target({"x": LEFT, "x2": RIGHT, "y": LIST}, tooltip)]
+    return _chart(rows, layers, title, subtitle, height=60 * len(rows))
+
+
+def cohort_retention(rows: Rows, title: str, subtitle: str) -> Spec:
     """Draw a heat map: a row per first month, a column per month since, the share that came."""
     columns = len({row["months_since_first"] for row in rows})
     largest = max(_number(row["retention"]) for row in rows)
-    base = alt.Chart(_data(rows)).encode(
-        x=alt.X(
-            "months_since_first:O",
-            axis=alt.Axis(
-                labelAngle=0,
-                labelOverlap="greedy",
-                labelSeparation=7,
-                orient="top",
-                ticks=False,
-                title="months since the first purchase",
-                titleAnchor="start",
-            ),
-            scale=alt.Scale(padding=0.04),
-        ),
-        y=alt.Y(
-            "cohort:O",
-            axis=alt.Axis(ticks=False, title=None),
-            scale=alt.Scale(padding=0.06),
-            sort=None,
-        ),
-    )
-    cell = base.mark_rect(cornerRadius=2).encode(
-        color=alt.Color(
-            "retention:Q",
-            legend=None,
-            scale=alt.Scale(domain=[0, largest or 1], range="ramp"),
-        ),
-        tooltip=[
-            alt.Tooltip("cohort:N", title="First purchase in"),
-            alt.Tooltip("cohort_size:Q", title="Customers then", format=","),
-            alt.Tooltip("months_since_first:O", title="Months later"),
-            alt.Tooltip("customers:Q", title="Bought in that month", format=","),
-            alt.Tooltip("retention:Q", title="Share", format=".1%"),
-        ],
-    )
-    room = alt.ExprRef(f"width >= {columns * TEXT_IN_CELL_FROM_PIXELS} ? 1 : 0")
-    text = base.encode(text=alt.Text("retention:Q", format=".0%"))
+    x_axis = {
+        "labelAngle": 0,
+        "labelOverlap": "greedy",
+        "labelSeparation": 7,
+        "orient": "top",
+        "ticks": False,
+        "title": "months since the first purchase",
+        "titleAnchor": "start",
+    }
+    y_axis = {"ticks": False, "title": None}
+    place = {
+        "x": _of("months_since_first:ordinal", axis=x_axis, scale={"padding": 0.04}),
+        "y": _of("cohort:ordinal", axis=y_axis, scale={"padding": 0.06}, sort=None),
+    }
+    ramp = {"domain": [0, largest or 1], "range": "ramp"}
+    tooltip = [
+        _of("cohort:nominal", title="First purchase in"),
+        _of("cohort_size:quantitative", title="Customers then", format=","),
+        _of("months_since_first:ordinal", title="Months later"),
+        _of("customers:quantitative", title="Bought in that month", format=","),
+        _of("retention:quantitative", title="Share", format=".1%"),
+    ]
+    colour = _of("retention:quantitative", legend=None, scale=ramp)
+    cell: Spec = {
+        "mark": {"type": "rect", "cornerRadius": 2},
+        "encoding": {**place, "color": colour, "tooltip": tooltip},
+    }
+    text = {**place, "text": _of("retention:quantitative", format=".0%")}
+    room = {"expr": f"width >= {columns * TEXT_IN_CELL_FROM_PIXELS} ? 1 : 0"}
     bright = f"datum.retention > {0.5 * largest!r}"
-    high = text.transform_filter(bright).mark_text(aria=False, style="on-high", opacity=room)
-    low = text.transform_filter(f"!({bright})").mark_text(aria=False, style="on-low", opacity=room)
-    chart = alt.layer(cell, high, low).properties(
+    layers = [cell] + [
+        _layer("text", text, style=style, opacity=room) | {"transform": [{"filter": condition}]}
+        for style, condition in (("on-high", bright), ("on-low", f"!({bright})"))
+    ]
+    return _chart(
+        *(rows, layers, title, subtitle),
         height=30 * len({row["cohort"] for row in rows}),
         usermeta={"maxWidth": max(320, 120 + 76 * columns)},
     )
-    return _titled(chart, title, subtitle)
 
 
-KINDS: dict[str, Callable[[Rows, str, str], Chart]] = {
+KINDS: dict[str, Callable[[Rows, str, str], Spec]] = {
     "revenue_over_time": revenue_over_time,
     "bar_list": bar_list,
     "revenue_concentration": revenue_concentration,
@@ -346,28 +316,27 @@ KINDS: dict[str, Callable[[Rows, str, str], Chart]] = {
 }
 
 
-def page_spec(chart: Chart) -> Spec:
-    """Return the chart for the page: its title stands there as text, and no address in it."""
-    spec: Spec = chart.to_dict(validate=False)
-    for key in ("$schema", "config", "title"):
-        spec.pop(key, None)
-    return spec
+def page_spec(chart: Spec) -> Spec:
+    """Return the chart for the page, where its title stands as text."""
+    return {name: part for name, part in chart.items() if name != "title"}
 
 
-def chart_svg(chart: Chart) -> str:
+def chart_svg(chart: Spec) -> str:
     """Draw the chart as a still SVG picture, light on white, for Dagster's metadata."""
-    spec: Spec = chart.to_dict(validate=False)
-    spec["width"] = min(SVG_WIDTH, spec.get("usermeta", {}).get("maxWidth", SVG_WIDTH))
-    title = spec["title"]
-    title["text"] = textwrap.wrap(title["text"], spec["width"] // 10)
-    title["subtitle"] = textwrap.wrap(title["subtitle"], max(60, spec["width"] // 7))
-    # A picture has neither tooltips nor parts that a screen reader could reach.
-    spec["layer"] = [layer for layer in spec["layer"] if layer.get("name") != TARGET]
+    width = min(SVG_WIDTH, chart.get("usermeta", {}).get("maxWidth", SVG_WIDTH))
+    picture = chart | {
+        "width": width,
+        "title": {
+            "text": textwrap.wrap(chart["title"]["text"], width // 10),
+            "subtitle": textwrap.wrap(chart["title"]["subtitle"], max(60, width // 7)),
+        },
+        # A picture has neither tooltips nor parts that a screen reader could reach.
+        "layer": [layer for layer in chart["layer"] if layer.get("name") != TARGET],
+    }
+    picture.pop("padding", None)
     config = theme(LIGHT) | {"aria": False, "background": LIGHT["page"], "padding": 20}
-    for key in ("config", "padding"):
-        spec.pop(key, None)
     svg: str = vl_convert.vegalite_to_svg(
-        _without_control_characters(spec), config=config, allowed_base_urls=[]
+        _without_control_characters(picture), config=config, allowed_base_urls=[]
     )
     return FINER_THAN_ANY_PIXEL.sub("", svg)
 
@@ -383,60 +352,81 @@ def _without_control_characters(value: Any) -> Any:
     return value
 
 
-def _abc_colour(field: str) -> alt.Color:
-    return alt.Color(
-        field,
-        scale=alt.Scale(domain=list(ABC_CLASSES), range="category"),
-        legend=alt.Legend(
-            direction="horizontal",
-            labelExpr="{A: 'A: first 80%', B: 'B: next 15%', C: 'C: the rest'}[datum.label]",
-            orient="top",
-            symbolOpacity=1,
-            symbolType="square",
+def _of(field_and_type: str, **more: Any) -> Spec:
+    """Return what shows a field, such as ``revenue:quantitative``; a heading may have a colon."""
+    field, _, kind = field_and_type.rpartition(":")
+    return {"field": field, "type": kind, **more}
+
+
+def _layer(mark: str, encoding: Spec, **style: Any) -> Spec:
+    return {"mark": {"type": mark, "aria": False, **style}, "encoding": encoding}
+
+
+def _target(place: Spec, tooltip: list[Spec], mark: str = "rect", **style: Any) -> Spec:
+    """Return the layer that is not seen, and tells what the pointer is on."""
+    return {
+        "name": TARGET,
+        "mark": {"type": mark, "style": TARGET, **style},
+        "encoding": {**place, "tooltip": tooltip},
+    }
+
+
+def _texts(above: int, *, name_indent: int = 0, amount_width: int | None = None) -> list[Spec]:
+    """Return the `name` on the left and the `amount` on the right of each row of a list."""
+    name: Spec = {"style": "name", "align": "left", "dy": above}
+    if amount_width is not None:
+        room = f"width - {amount_width}{f' - {name_indent}' if name_indent else ''}"
+        name |= {"dx": name_indent, "limit": {"expr": room}}
+    return [
+        _layer("text", {"x": LEFT, "y": LIST, "text": _of("name:nominal")}, **name),
+        _layer(
+            *("text", {"x": RIGHT, "y": LIST, "text": _of("amount:nominal")}),
+            style="amount",
+            align="right",
+            dy=above,
         ),
+    ]
+
+
+def _abc_colour() -> Spec:
+    texts = "{A: 'A: first 80%', B: 'B: next 15%', C: 'C: the rest'}[datum.label]"
+    return _of(
+        "abc_class:nominal",
+        scale={"domain": list(ABC_CLASSES), "range": "category"},
+        legend={**LEGEND, "labelExpr": texts, "symbolOpacity": 1},
     )
 
 
-def _data(rows: Rows) -> alt.InlineData:
-    return alt.InlineData(values=[dict(row) for row in rows])
-
-
-def _time_axis(rows: Rows, *, monthly: bool) -> tuple[alt.X, alt.X]:
+def _time_axis(rows: Rows, *, monthly: bool) -> tuple[Spec, Spec]:
     """Return the time as bands and, for lines, their middles; a few days all have a label."""
+    axis: Spec = {"labelOverlap": "parity", "labelSeparation": 6, "title": None}
     if not monthly and len(rows) <= BANDS_UP_TO_DAYS:
-        axis = alt.Axis(
-            labelAngle=0, labelOverlap="parity", labelSeparation=6, ticks=False, title=None
-        )
-        bands = alt.X("tick:O", axis=axis, scale=alt.Scale(paddingInner=0.25), sort=None)
+        axis |= {"labelAngle": 0, "ticks": False}
+        bands = _of("tick:ordinal", axis=axis, scale={"paddingInner": 0.25}, sort=None)
         return bands, bands
     by_day = not monthly and len(rows) <= BARS_UP_TO_DAYS
-    axis = alt.Axis(
-        grid=False,
-        labelBound=20,
-        labelExpr=DAY_LABEL if by_day else MONTH_LABEL,
-        labelFlush=False,
-        labelOverlap="parity",
-        labelSeparation=6,
-        tickCount=alt.ExprRef("max(2, min(10, floor(width / 40)))"),
-        title=None,
-    )
-    unit: Literal["utcyearmonth", "utcyearmonthdate"] = (
-        "utcyearmonth" if monthly else "utcyearmonthdate"
-    )
-    return (
-        alt.X("date:T", timeUnit=unit, axis=axis),
-        alt.X("date:T", timeUnit=unit, axis=axis, bandPosition=0.5),
-    )
+    axis |= {
+        "grid": False,
+        "labelBound": 20,
+        "labelExpr": DAY_LABEL if by_day else MONTH_LABEL,
+        "labelFlush": False,
+        "tickCount": {"expr": "max(2, min(10, floor(width / 40)))"},
+    }
+    unit = "utcyearmonth" if monthly else "utcyearmonthdate"
+    bands = _of("date:temporal", timeUnit=unit, axis=axis)
+    return bands, bands | {"bandPosition": 0.5}
 
 
-def _titled(chart: alt.LayerChart, title: str, subtitle: str) -> alt.LayerChart:
-    """Make it as wide as its place; a screen reader reads the titles, numbers in the table."""
-    titled: alt.LayerChart = chart.properties(
-        width="container",
-        title=alt.Title(title, subtitle=subtitle),
-        description=f"{title}. {subtitle}",
-    )
-    return titled
+def _chart(rows: Rows, layers: list[Spec], title: str, subtitle: str, **more: Any) -> Spec:
+    """Put layers together, as wide as their place; a screen reader reads the titles."""
+    return {
+        "data": {"values": [dict(row) for row in rows]},
+        "title": {"text": title, "subtitle": subtitle},
+        "description": f"{title}. {subtitle}",
+        "width": "container",
+        "layer": layers,
+        **more,
+    }
 
 
 def _number(value: object) -> float:

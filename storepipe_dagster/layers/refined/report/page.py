@@ -2,8 +2,8 @@
 
 Here: the headline figures, the order of the sections and the rendering of `page.html`. How a chart
 looks is in `charts.py`. Equal tables give equal bytes; nothing is read but the packaged template,
-and the script of ``runtime.py``. Altair takes longer to import than a page to render: who does not
-render one leaves this module alone.
+and the script of ``runtime.py``. Jinja and Vega take their time to import: who does not render a
+page leaves this module alone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,12 +16,12 @@ from markupsafe import Markup
 
 from storepipe_dagster.layers.refined.report import charts as drawing
 from storepipe_dagster.layers.refined.report import customers, goods, over_time, words
-from storepipe_dagster.layers.refined.report.charts import Chart
+from storepipe_dagster.layers.refined.report.charts import Spec
 from storepipe_dagster.layers.refined.report.runtime import runtime
 from storepipe_dagster.layers.refined.report.tables import RefinedTables, Row, Section
 
 
-def store_report(tables: RefinedTables, drawn: Mapping[str, Chart] | None = None) -> str:
+def store_report(tables: RefinedTables, drawn: Mapping[str, Spec] | None = None) -> str:
     """Render the page as HTML; without sales, a page that says so and how to get them.
 
     ``drawn`` are the ``charts`` of the same tables, from who has them already.
@@ -42,17 +42,17 @@ def store_report(tables: RefinedTables, drawn: Mapping[str, Chart] | None = None
     )
 
 
-def charts(tables: RefinedTables) -> dict[str, Chart]:
+def charts(tables: RefinedTables) -> dict[str, Spec]:
     """Draw the charts of the page, by section name; none where there is nothing to draw."""
     return _charts_of(_sections(tables))
 
 
-def chart_svg(chart: Chart) -> str:
+def chart_svg(chart: Spec) -> str:
     """Draw one of `charts` as a still SVG picture, light on white, for Dagster's metadata."""
     return drawing.chart_svg(chart)
 
 
-def _charts_of(sections: Iterable[Section]) -> dict[str, Chart]:
+def _charts_of(sections: Iterable[Section]) -> dict[str, Spec]:
     return {
         section.name: drawing.KINDS[section.kind](section.rows, section.title, section.subtitle)
         for section in sections
