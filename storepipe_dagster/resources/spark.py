@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,9 @@ SAIL_CONFIG = {
     "MIMALLOC_ARENA_EAGER_COMMIT": "0",
     "MIMALLOC_PURGE_DECOMMITS": "1",
 }
+# PySpark would look for the line of each column's making, and for IPython each time; Sail's errors
+# do not tell of it.
+SAIL_SESSION_CONFIG = {"spark.python.sql.dataFrameDebugging.enabled": "false"}
 SPARK_CONNECT_PORT = 15002
 SECONDS_TO_CONNECT = 10
 
@@ -59,7 +63,7 @@ class InProcessSpark(Spark):
         # Sail knows how to open the lake from its environment only, read when it starts.
         options = self.lake.storage_options
         os.environ.update({name.upper(): value for name, value in options.items()})
-        return _connected(_sail_address())
+        return _connected(_sail_address(), SAIL_SESSION_CONFIG)
 
 
 @dataclass
@@ -92,8 +96,8 @@ def _made(config: Mapping[str, Any]) -> Any:
     return LazyPySparkResource(spark_config=dict(config)).spark_session
 
 
-def _connected(remote: str) -> Any:
-    session = _made({**SPARK_CONFIG, "spark.remote": remote})
+def _connected(remote: str, config: Mapping[str, str] = MappingProxyType({})) -> Any:
+    session = _made({**SPARK_CONFIG, **config, "spark.remote": remote})
     # At exit PySpark would call a server that is gone by then for minutes, to forget its models.
     atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
     return session
