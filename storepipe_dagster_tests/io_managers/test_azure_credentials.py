@@ -110,6 +110,7 @@ def without_key(account):
     return f"AccountName={account.name};BlobEndpoint={account.endpoint}"
 
 
+@pytest.mark.slow
 def test_a_managed_identity_opens_an_account_by_its_address(secure_azurite, in_a_process):
     with managed_identity() as identity:
         read = in_a_process(

@@ -369,7 +369,6 @@ def write_and_stop(connection, make_lake):
     materialize([products_of(made)], {"capture_files": manager})
 
 
-@on_both
 def test_a_killed_capture_is_invisible_and_repaired_by_the_next(resources, captures, make_lake):
     materialize([products_of(capture(NOON, [(None, '{"id": 0}')]))], resources)
 

@@ -753,7 +753,6 @@ def write_and_stop(connection, make_lake, by_day=lambda make: make):
     materialize([asset], {"delta": manager, "pyspark": pyspark}, DAY_1, DAY_2)
 
 
-@on_both
 def test_a_killed_write_leaves_the_last_version_and_is_repaired_by_the_next(
     resources, table, ask, make_lake
 ):

@@ -331,7 +331,6 @@ def write_and_stop(connection, make_lake):
     materialize([products_of(batches)], {"parquet": manager})
 
 
-@on_both
 def test_a_killed_write_is_invisible_and_repaired_by_the_next(resources, make_lake, listing, ask):
     materialize([products_of([batch((DAY_1, 1))])], resources)
 
