@@ -196,8 +196,9 @@ def dev() -> None:
     from storepipe_dagster.settings import settings
 
     use_dagster_home(settings().dagster_home)
-    module, port = "storepipe_dagster.definitions", str(WEBSERVER_PORT)
-    command = [sys.executable, "-m", "dagster", "dev", "-m", module, "-h", "127.0.0.1", "-p", port]
+    services = [sys.executable, "-m", "storepipe_dagster.dev"]
+    where = ["--host", "127.0.0.1", "--port", str(WEBSERVER_PORT)]
+    command = [*services, "--module-name", "storepipe_dagster.definitions", *where]
     with _store_of_home(), subprocess.Popen(command) as process:
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         while process.poll() is None:
