@@ -5,6 +5,7 @@ read as they are; how is in ``mysql_bulk``. What its errors mean is in ``mysql_e
 """
 
 import hashlib
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,12 @@ from storepipe_dagster.resources.database import (
     of_days,
 )
 from storepipe_dagster.resources.mysql_bulk import BulkConnection, load, read
-from storepipe_dagster.resources.mysql_errors import explain, is_missing_table, is_passing
+from storepipe_dagster.resources.mysql_errors import (
+    CLEAR_PASSWORD,
+    explain,
+    is_missing_table,
+    is_passing,
+)
 from storepipe_dagster.resources.mysql_packets import MalformedRowsError
 
 SECONDS_TO_TRY, LONGEST_WAIT = 40, 16
@@ -51,6 +57,21 @@ SESSION = (
 )
 
 
+class ClearPassword:
+    """Gives the password as it is, which only a server that is verified by TLS may ask for."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def authenticate(self, _request: Any) -> Any:
+        """Answer the server; raises ``OperationalError`` for one that could be anybody."""
+        connection = self._connection
+        if not (connection._secure and connection.ctx.verify_mode is ssl.CERT_REQUIRED):  # noqa: SLF001
+            raise pymysql.OperationalError(CLEAR_PASSWORD, "a password in clear")
+        connection.write_packet(connection.password + b"\0")
+        return connection._read_packet()  # noqa: SLF001
+
+
 def connect_arguments(
     host: str, port: int, user: str, password: str, database: str, ssl_ca: str | None
 ) -> dict[str, Any]:
@@ -67,6 +88,7 @@ def connect_arguments(
         "read_timeout": SECONDS_TO_CONNECT,
         "write_timeout": SECONDS_TO_CONNECT,
         "program_name": "storepipe",
+        "auth_plugin_map": {b"mysql_clear_password": ClearPassword, b"dialog": ClearPassword},
     }
     if ssl_ca:
         arguments |= {"ssl_ca": ssl_ca, "ssl_verify_cert": True, "ssl_verify_identity": True}

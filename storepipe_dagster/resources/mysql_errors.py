@@ -37,6 +37,7 @@ WORTH_ANOTHER_TRY = {
     3101,  # rolled back by the replication of a group (MySQL)
     4031,  # disconnected because nothing was asked for long (MySQL)
 }
+CLEAR_PASSWORD = 2061  # an authentication plugin of the client reports an error
 MISSING_RIGHT = {1142, 1143, 1370}
 NO_TABLE = 1146
 
@@ -92,6 +93,8 @@ MEANINGS = {
     2026: "{server} offers no TLS, which MYSQL_SSL_CA asks for. Switch TLS on there, or unset "
     "MYSQL_SSL_CA if the network in between can be trusted.",
     2059: OTHER_LOGIN,
+    CLEAR_PASSWORD: "{server} asks for the password in clear, which it gets only if TLS proves who "
+    "it is: set MYSQL_SSL_CA, or give the account {user!r} another authentication plugin there.",
     3118: LOCKED,
     3159: "{server} takes TLS connections only. Set MYSQL_SSL_CA to its authority's certificate.",
     3948: NO_LOCAL_FILES,

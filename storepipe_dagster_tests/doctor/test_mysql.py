@@ -65,8 +65,8 @@ def variable(server, name, value):
 
 
 @contextlib.contextmanager
-def saying(words, *, hang_up=True):
-    """A server that says the same to everybody; gives its port."""
+def saying(words, *, hang_up=True, heard=None):
+    """A server that says the same to everybody, and maybe keeps what it heard; gives its port."""
     clients = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -85,6 +85,9 @@ def saying(words, *, hang_up=True):
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
         for client in clients:
+            if heard is not None:
+                with client.makefile("rb") as file:
+                    heard += file.read()
             client.close()
 
 
@@ -188,25 +191,44 @@ def test_a_password_with_any_letters(server, database):
     assert "MySQL at" in doctor.check(settings_of(database, mysql_password=password))
 
 
-def test_a_login_that_needs_cryptography(database, monkeypatch):
-    monkeypatch.setattr(pymysql._auth, "_have_cryptography", False)
-    hello = (
+def hello(plugin):
+    return (
         b"\x0a8.4.0\0" + bytes(4) + b"saltsalt\0"  # protocol, version, connection, salt
         # what it can, its letters, its state, the length and the rest of the salt
         + b"\x00\xa2" + b"\x2d" + bytes(2) + b"\x08\x00" + b"\x15" + bytes(10) + b"salt" * 3 + b"\0"
-        + b"caching_sha2_password\0"
+        + plugin + b"\0"
     )  # fmt: skip
-    packets = [hello, b"\x01\x04", b"\x01-----BEGIN PUBLIC KEY-----"]
-    numbers = [0, 2, 4]
-    framed = [
-        len(packet).to_bytes(3, "little") + bytes([number]) + packet
-        for number, packet in zip(numbers, packets, strict=True)
-    ]
-    with saying(b"".join(framed), hang_up=False) as port:
+
+
+def framed(*packets):
+    """What a server says, between the answers of a client."""
+    return b"".join(
+        len(packet).to_bytes(3, "little") + bytes([2 * number]) + packet
+        for number, packet in enumerate(packets)
+    )
+
+
+def test_a_login_that_needs_cryptography(database, monkeypatch):
+    monkeypatch.setattr(pymysql._auth, "_have_cryptography", False)
+    login = hello(b"caching_sha2_password"), b"\x01\x04", b"\x01-----BEGIN PUBLIC KEY-----"
+    with saying(framed(*login), hang_up=False) as port:
         told = trouble(database, mysql_port=port)
 
     assert "needs the Python package cryptography" in told
     assert "make install" in told
+
+
+@pytest.mark.parametrize("first", [b"mysql_native_password", b"mysql_clear_password"])
+@pytest.mark.parametrize("asked", [b"mysql_clear_password\0", b"dialog\0\x02Password: "])
+def test_the_password_is_not_given_in_clear_to_whoever_asks_for_it(database, first, asked):
+    heard = bytearray()
+    with saying(framed(hello(first), b"\xfe" + asked), hang_up=False, heard=heard) as port:
+        told = trouble(database, mysql_port=port)
+
+    assert "asks for the password in clear" in told
+    assert "MYSQL_SSL_CA" in told
+    assert database.user.encode() in heard
+    assert database.password.encode() not in heard
 
 
 # --- database and rights --------------------------------------------------------------------
