@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     dagster_deployment: Deployment = "local"
     storepipe_home: Path = Path(".storepipe")
     storepipe_api_url: str = PUBLIC_API
+    storepipe_api_seconds: float = Field(default=3600, gt=0)
+    storepipe_api_record_characters: int = Field(default=16 * 2**20, ge=1)
+    storepipe_api_answer_bytes: int = Field(default=16 * 2**30, ge=1)
     storepipe_start_date: date = date(2019, 12, 1)
     storepipe_spark_remote: str | None = Field(default=None, pattern=r"^sc://.+")
     storepipe_webhook_url: SecretStr | None = None
@@ -95,9 +98,12 @@ class Settings(BaseSettings):
     def _base_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        if "@" in _web_address(url).netloc:
+        address = _web_address(url)
+        if "@" in address.netloc:
             raise ValueError("holds a user name or password, which cannot be used here")
-        return url.rstrip("/")
+        if address.query or address.fragment:
+            raise ValueError("holds a query (after ? or #), a token maybe: give what is before it")
+        return url.rstrip("/?#")
 
     @field_validator("storepipe_webhook_url")
     @classmethod

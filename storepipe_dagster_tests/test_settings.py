@@ -357,3 +357,20 @@ def test_an_api_address_with_a_password_is_refused_without_telling_it(monkeypatc
     with pytest.raises(SettingsError, match="holds a user name or password") as caught:
         read_settings()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://store.example/api?key=hunter2", "https://a.b/#hunter2"]
+)
+@pytest.mark.parametrize("variable", ["STOREPIPE_API_URL", "STOREPIPE_DAGSTER_URL"])
+def test_an_address_with_a_query_is_refused_without_telling_it(monkeypatch, variable, address):
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(SettingsError, match="holds a query") as caught:
+        read_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_empty_query_is_none(read):
+    assert read(STOREPIPE_API_URL="https://store.example/?").storepipe_api_url == (
+        "https://store.example"
+    )

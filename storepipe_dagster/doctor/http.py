@@ -1,5 +1,6 @@
 """One request to a server on the web, and what keeps it from answering."""
 
+import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -9,14 +10,19 @@ import requests
 
 from storepipe_dagster.doctor import SECONDS, TroubleError
 from storepipe_dagster.doctor.clocks import skew_from
+from storepipe_dagster.resources import answers
 from storepipe_dagster.resources.network_errors import explain_network
+
+LONGEST_SECONDS = 20.0  # for all that is read of an answer
 
 
 def ask(url: str, what: str, variable: str, **options: Any) -> requests.Response:
     """Send a GET request; the answer's body is not read yet. ``variable`` tells where it is."""
     host, timeout = urlsplit(url).hostname or "", options.pop("timeout", SECONDS)
     try:
-        return requests.get(url, timeout=timeout, stream=True, **options)
+        return answers.get(url, time.monotonic() + LONGEST_SECONDS, timeout=timeout, **options)
+    except answers.OutOfBoundsError as error:
+        raise TroubleError(f"{what[:1].upper()}{what[1:]} cannot be used: {error}.") from None
     except requests.exceptions.ProxyError as error:
         proxy = f"The proxy {proxy_of(url)} on the way to {what}"
         told = explain_network(_origin(error), proxy, host, "HTTPS_PROXY or HTTP_PROXY", "it")

@@ -6,7 +6,8 @@ from itertools import islice
 import requests
 
 from storepipe_dagster.doctor import TroubleError
-from storepipe_dagster.doctor.http import ask, proxy_of, skew_of
+from storepipe_dagster.doctor.http import LONGEST_SECONDS, ask, proxy_of, skew_of
+from storepipe_dagster.resources import answers
 from storepipe_dagster.resources.json_arrays import (
     NotAnArrayError,
     WrappedArrayError,
@@ -14,7 +15,7 @@ from storepipe_dagster.resources.json_arrays import (
 )
 from storepipe_dagster.settings import Settings
 
-CHUNK = 64 * 1024
+MOST_BYTES = 2**26
 NOT_FOUND, TOO_MANY, SERVER_ERROR = 404, 429, 500
 
 
@@ -25,7 +26,9 @@ def check(settings: Settings) -> str:
     with ask(f"{url}/products?limit=1", f"the store API {url}", "STOREPIPE_API_URL") as response:
         _check_status(url, response)
         try:
-            texts = (part.decode("utf-8-sig", "replace") for part in response.iter_content(CHUNK))
+            until, ignore = started + LONGEST_SECONDS, lambda _report: None
+            body = answers.body_of(response, until, MOST_BYTES, ignore)
+            texts = (part.decode("utf-8-sig", "replace") for part in body)
             products = list(islice(split_array(texts), 1))
         except WrappedArrayError as error:
             raise TroubleError(
@@ -38,7 +41,7 @@ def check(settings: Settings) -> str:
                 f"{url}/products answers with {kind} that is no JSON array. "
                 "Check STOREPIPE_API_URL, and whether a login page or proxy answers in its place."
             ) from None
-        except requests.RequestException:
+        except (requests.RequestException, answers.OutOfBoundsError):
             raise TroubleError(
                 f"{url}/products stops in mid-answer. Check the store and the network."
             ) from None

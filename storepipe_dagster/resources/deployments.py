@@ -35,7 +35,12 @@ def resources(settings: Settings) -> Mapping[str, Any]:
     pyspark = spark(settings, storage)
     in_parts = isinstance(pyspark, InProcessSpark)
     return {
-        "store_api": StoreApi(base_url=settings.storepipe_api_url),
+        "store_api": StoreApi(
+            base_url=settings.storepipe_api_url,
+            list_seconds=settings.storepipe_api_seconds,
+            record_characters=settings.storepipe_api_record_characters,
+            answer_bytes=settings.storepipe_api_answer_bytes,
+        ),
         "database": NOTHING if settings.on_cluster else database(settings),
         "lake": storage,
         "lake_sql": LakeSql(lake=storage),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
-LONGEST_ELEMENT = 64 * 2**20
+LONGEST_ELEMENT = 16 * 2**20
 MOST_NAMES, LONGEST_NAME = 10, 64  # of an object's members that a message shows
 _SPACE = re.compile(r"[ \t\n\r]*")
 # Up to the end of the text, what may turn out to belong to the number before it.
@@ -31,12 +31,13 @@ def _no_constant(name: str) -> NoReturn:
 _decode = json.JSONDecoder(parse_constant=_no_constant, parse_int=str, parse_float=str).raw_decode
 
 
-def split_array(chunks: Iterable[str]) -> Iterator[str]:
+def split_array(chunks: Iterable[str], longest: int = LONGEST_ELEMENT) -> Iterator[str]:
     """Give the JSON text of each element of the array that the chunks make up, each on one line.
 
-    Memory is bounded by the longest element plus one chunk. Raises ``NotAnArrayError``.
+    Memory is bounded by twice the longest element plus one chunk. Raises ``NotAnArrayError``, also
+    for an element of more than ``longest`` characters.
     """
-    text = _Text(iter(chunks))
+    text = _Text(iter(chunks), longest)
     match text.next_character():
         case "[":
             yield from _elements(text)
@@ -94,8 +95,9 @@ def _what_is_wrapped(text: "_Text") -> NotAnArrayError:
 class _Text:
     """A text that arrives in chunks; what is before ``position`` may be dropped."""
 
-    def __init__(self, chunks: Iterator[str]) -> None:
+    def __init__(self, chunks: Iterator[str], longest: int) -> None:
         self.position = 0
+        self._longest = longest
         self._chunks = chunks
         self._text = ""
         self._dropped = 0
@@ -118,6 +120,7 @@ class _Text:
         """Move past the value at the position and give its text on one line.
 
         A number may go on in the next chunk, so a value counts once what follows cannot be of it.
+        It is read again when there is twice as much of it, and so not once per chunk.
         """
         while True:
             try:
@@ -130,16 +133,27 @@ class _Text:
                     self.position = end
                     return element.replace("\r", " ").replace("\n", " ")
                 problem = "the array does not end"
-            if not self._more():
+            if not self._more(2 * (len(self._text) - self.position)):
                 raise NotAnArrayError(f"{problem}, at character {self.characters_read}")
 
-    def _more(self) -> bool:
-        """Drop what is done and append the next chunk; tell whether there was one."""
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            return False
-        if len(self._text) - self.position > LONGEST_ELEMENT:
-            raise NotAnArrayError(f"the element at character {self.characters_read} is too long")
+    def _more(self, characters: int = 0) -> bool:
+        """Drop what is done and append the next chunks, at least one, until there is so much.
+
+        Tells whether there was one.
+        """
+        parts = [self._text[self.position :]]
+        size = len(parts[0])
+        while len(parts) == 1 or size < characters:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            if size > self._longest:
+                raise NotAnArrayError(
+                    f"the element at character {self.characters_read} has more than "
+                    f"{self._longest:,} characters"
+                )
+            parts.append(chunk)
+            size += len(chunk)
         self._dropped += self.position
-        self._text, self.position = self._text[self.position :] + chunk, 0
-        return True
+        self._text, self.position = "".join(parts), 0
+        return len(parts) > 1

@@ -5,14 +5,15 @@ A part must never be taken for the whole. Asking for the pages is up to ``store_
 
 import re
 from collections.abc import Mapping
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 from requests.utils import parse_header_links
 
+from storepipe_dagster.resources.answers import server_of, shown
+
 PARTIAL_CONTENT = 206
 MOST_PAGES = 100_000
-_PORTS = {"http": 80, "https": 443}
 # Such as "products 0-4/20" or, where a length is not known, "0-4/*".
 _CONTENT_RANGE = re.compile(r"(?:(\S+)\s+)?(?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
@@ -59,10 +60,10 @@ class Pages:
             parts = urlsplit(urljoin(response.url, target))
         except ValueError:
             raise PartError(f"page {self.number} names a next page that is no address") from None
-        if _origin(parts) != _origin(self._base):
+        if server_of(parts) != server_of(self._base):
             raise PartError(
                 f"page {self.number} names a next page on another server, "
-                f"{_shown(parts)} instead of {_shown(self._base)}"
+                f"{shown(parts)} instead of {shown(self._base)}"
             )
         return urlunsplit(parts._replace(netloc=self._base.netloc, fragment=""))
 
@@ -90,16 +91,3 @@ def _range_of(response: requests.Response) -> tuple[str, int | None]:
     cut = came < int(length)
     total = None if (unit or "").casefold() == "bytes" else int(length)
     return (f"it answered {came} of {length} (Content-Range: {text})" if cut else "", total)
-
-
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1  # no port has it
-    return parts.scheme, parts.hostname, port or _PORTS.get(parts.scheme)
-
-
-def _shown(parts: SplitResult) -> str:
-    """Scheme, host and port; the rest may hold what is nobody's business."""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

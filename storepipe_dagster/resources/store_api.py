@@ -1,17 +1,18 @@
 """The Fake Store API: its three lists, taken whole or not at all.
 
-Retries, time-outs and the removal of passwords happen here, what the headers say of further pages
-is read in ``paging``. Which records are good is decided in ``layers.raw``.
+Retries happen here; an answer is read within bounds by ``answers``, what its headers say of further
+pages by ``paging``, and secrets leave it by ``secret_members``. Which records are good is decided
+in ``layers.raw``.
 """
 
 import codecs
-import json
-import math
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,20 +21,21 @@ import requests
 import tenacity
 
 from storepipe_dagster.errors import PassingError, UserError
+from storepipe_dagster.resources import answers
+from storepipe_dagster.resources.answers import OutOfBoundsError
 from storepipe_dagster.resources.json_arrays import (
     NotAnArrayError,
     WrappedArrayError,
     split_array,
 )
 from storepipe_dagster.resources.paging import Pages, PartError
+from storepipe_dagster.resources.secret_members import without_secrets
 
-CHUNK = 256 * 1024
 ASK_AGAIN = {408, 425, 429}
 SERVER_ERROR = 500
 # What older and newer deployments answer to date parameters that they do not take.
 DATES_NOT_TAKEN = {400, 404, 405, 422}
 A_DAY = timedelta(days=1)
-PASSWORD = "password"  # noqa: S105
 CHECK_ADDRESS = "Check STOREPIPE_API_URL and that the store answers there, then run again."
 WHOLE_LISTS = (
     "A list is taken as one JSON array, or page by page where each answer names the next one of "
@@ -70,7 +72,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True)
 class StoreApi:
-    """A client of the Fake Store API at ``base_url``; times in seconds.
+    """A client of the Fake Store API at ``base_url``; times in seconds, of a whole list too.
 
     Every method gives what ``take`` makes of the records, each one line of JSON text just as the
     API wrote it, of one page after the other where the API answers so. ``take`` works while they
@@ -85,13 +87,16 @@ class StoreApi:
     tries: int = 5
     first_wait: float = 0.5
     longest_wait: float = 30.0
+    list_seconds: float = 3600.0
+    record_characters: int = 16 * 2**20
+    answer_bytes: int = 16 * 2**30
 
     def products(self, take: Callable[[Iterator[str]], Taken]) -> Taken:
         """All products, as ``GET /products`` gives them."""
         return self._array("/products", take)
 
     def users(self, take: Callable[[Iterator[str]], Taken]) -> Taken:
-        """All users, as ``GET /users`` gives them, without their passwords."""
+        """All users, as ``GET /users`` gives them, without passwords and other secrets."""
         return self._array("/users", take)
 
     def carts(self, first: date, last: date, take: Callable[[Iterator[str]], Taken]) -> Taken:
@@ -113,21 +118,25 @@ class StoreApi:
         take: Callable[[Iterator[str]], Taken],
         parameters: Mapping[str, str] | None = None,
     ) -> Taken:
+        until = time.monotonic() + self.list_seconds
         try:
-            taken: Taken = self._tried(self._read, path, take, parameters)
+            taken: Taken = self._tried(self._read, path, take, parameters, until)
         except _RefusedError as error:
             if parameters and error.status in DATES_NOT_TAKEN:
                 raise
             raise StoreApiError(self._failed(path, error)) from None
         except PartError as error:
             raise StoreApiError(self._failed(path, error, remedy=WHOLE_LISTS)) from None
+        except OutOfBoundsError as error:
+            raise StoreApiError(self._failed(path, error)) from None
         return taken
 
     def _tried(self, attempt: Callable[..., Taken], path: str, *arguments: Any) -> Taken:
         """Do what may fail for now, as often as it takes; raises ``StoreApiAwayError``."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
-            stop=tenacity.stop_after_attempt(self.tries),
+            stop=tenacity.stop_after_attempt(self.tries)
+            | tenacity.stop_after_delay(self.list_seconds),
             wait=self._wait,
             before_sleep=self._tell,
             reraise=True,
@@ -144,10 +153,11 @@ class StoreApi:
         path: str,
         take: Callable[[Iterator[str]], Taken],
         parameters: Mapping[str, str] | None,
+        until: float,
     ) -> Taken:
         """Take one whole list; ``_PassingError`` where trying again may help."""
         try:
-            return take(map(without_password, self._records(path, parameters)))
+            return take(map(without_secrets, self._records(path, parameters, until)))
         except requests.RequestException as error:
             raise _PassingError(_told(error)) from None
         except WrappedArrayError as error:
@@ -155,15 +165,20 @@ class StoreApi:
         except (NotAnArrayError, UnicodeDecodeError, RecursionError) as error:
             raise _PassingError(f"the answer is not a whole JSON array: {error}") from None
 
-    def _records(self, path: str, parameters: Mapping[str, str] | None) -> Iterator[str]:
+    def _records(
+        self, path: str, parameters: Mapping[str, str] | None, until: float
+    ) -> Iterator[str]:
         """Give the records of one page after the other, and count them in the end."""
         pages, count = Pages(self.base_url), 0
         address: str | None = _prepared(self.base_url + path, parameters)
         while address is not None:
             pages.enter(address)
-            with self._tried(self._answer, path, address, pages.number) as response:
+            with self._tried(self._answer, path, address, pages.number, until) as response:
                 following = pages.following(response)
-                for record in split_array(_decoded(response)):
+                body = answers.body_of(
+                    response, until, self.answer_bytes, partial(self._warn, path)
+                )
+                for record in split_array(_decoded(body), self.record_characters):
                     count += 1
                     yield record
             address = following and _prepared(following)
@@ -172,12 +187,12 @@ class StoreApi:
                 f"{count:,} records came, but {pages.total_is_from} says {pages.total:,}"
             )
 
-    def _answer(self, path: str, address: str, page: int) -> requests.Response:
+    def _answer(self, path: str, address: str, page: int, until: float) -> requests.Response:
         """Ask for a page of a path; its body is still to be read."""
         whose = f"page {page}: " if page > 1 else ""
         timeout = (self.connect_timeout, self.read_timeout)
         try:
-            response = requests.get(address, timeout=timeout, stream=True)
+            response = answers.get(address, until, timeout=timeout)
         except requests.RequestException as error:
             raise _PassingError(whose + _told(error)) from None
         if response.ok:
@@ -201,9 +216,10 @@ class StoreApi:
     def _tell(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         wait = state.next_action.sleep if state.next_action else 0
-        dg.get_dagster_logger().warning(
-            f"{self._address(state.args[0])}: {error}; trying again in {wait:.1f} s"
-        )
+        self._warn(state.args[0], f"{error}; trying again in {wait:.1f} s")
+
+    def _warn(self, path: str, message: str) -> None:
+        dg.get_dagster_logger().warning(f"{self._address(path)}: {message}")
 
     def _address(self, path: str) -> str:
         """The address without a user name or password that may stand in it."""
@@ -222,42 +238,24 @@ def _prepared(address: str, parameters: Mapping[str, str] | None = None) -> str:
     return str(requests.Request("GET", address, params=parameters).prepare().url)
 
 
-def without_password(text: str) -> str:
-    """A JSON text without any member called password, however deep and whatever its case."""
-    if PASSWORD not in text.casefold() and "\\u" not in text:  # an escape may spell it
-        return text
-    record = json.loads(text, object_pairs_hook=_drop_password, parse_float=_finite)
-    return json.dumps(record)
-
-
-def _drop_password(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in members if name.casefold() != PASSWORD}
-
-
-def _finite(text: str) -> float | None:
-    """Read a number; one beyond a double's range is null, as Infinity is not JSON."""
-    number = float(text)
-    return number if math.isfinite(number) else None
-
-
-def _decoded(response: requests.Response) -> Iterator[str]:
+def _decoded(chunks: Iterable[bytes]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    for chunk in response.iter_content(CHUNK):
+    for chunk in chunks:
         yield decoder.decode(chunk)
     yield decoder.decode(b"", final=True)
 
 
 def _seconds(retry_after: str) -> float:
     """What a Retry-After header asks for: seconds or a date; 0 if it says nothing usable."""
-    if retry_after.strip().isdigit():
+    if re.fullmatch("[0-9]+", retry_after.strip()):
         return float(retry_after)
     try:
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=timezone.utc)
+        return max(0.0, until.timestamp() - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):  # whatever stands there
         return 0.0
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=timezone.utc)
-    return max(0.0, until.timestamp() - time.time())
 
 
 def _told(error: requests.RequestException) -> str:

@@ -22,6 +22,8 @@ class Step:
     cut_after: int | None = None
     wait: float = 0.0
     wait_in_body: float = 0.0
+    trickle: tuple[float, int] = (0.0, 0)  # spaces before the body: the pause, and how many
+    trickle_headers: tuple[float, int] = (0.0, 0)
 
 
 class ScriptedServer(ThreadingHTTPServer):
@@ -66,14 +68,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = step.body if isinstance(step.body, bytes) else step.body(query)
         self.send_response(step.status)
-        for name, value in {"Content-Length": str(len(body)), **step.headers}.items():
+        spaces = step.trickle[1]
+        for name, value in {"Content-Length": str(spaces + len(body)), **step.headers}.items():
             self.send_header(name, value)
+        self.flush_headers()
+        self._trickle(b"X-Slow: ", *step.trickle_headers)
         self.end_headers()
+        self._trickle(b"", *step.trickle)
         sent = body[: step.cut_after]
         self.wfile.write(sent[:1])
         self.wfile.flush()
         _pause(step.wait_in_body)
         self.wfile.write(sent[1:])
+
+    def _trickle(self, before, pause, pieces):
+        for piece in [before, *[b" "] * (pieces - 1)] if pieces else []:
+            self.wfile.write(piece)
+            self.wfile.flush()
+            _pause(pause)
 
     def log_message(self, *_):
         pass

@@ -105,8 +105,7 @@ def test_nesting_too_deep_to_read_is_an_error():
         elements("[" * depth + "]" * depth)
 
 
-def test_an_element_that_never_ends_is_refused_before_it_fills_the_memory(monkeypatch):
-    monkeypatch.setattr(json_arrays, "LONGEST_ELEMENT", 100)
+def test_an_element_that_never_ends_is_refused_before_it_fills_the_memory():
     given = 0
 
     def endless():
@@ -116,9 +115,25 @@ def test_an_element_that_never_ends_is_refused_before_it_fills_the_memory(monkey
             given += 1
             yield "x" * 10
 
-    with pytest.raises(NotAnArrayError, match="the element at character 4 is too long"):
-        list(split_array(endless()))
+    with pytest.raises(NotAnArrayError, match="character 4 has more than 100 characters"):
+        list(split_array(endless(), 100))
     assert given == 11
+
+
+def test_a_long_element_in_small_chunks_is_not_read_again_for_each_of_them(monkeypatch):
+    read, decode = 0, json_arrays._decode
+
+    def counted(text, position):
+        nonlocal read
+        read += len(text) - position
+        return decode(text, position)
+
+    monkeypatch.setattr(json_arrays, "_decode", counted)
+    size = 2_000_000
+    chunks = ['["', *["x" * 100] * (size // 100), '"]']
+    (element,) = split_array(chunks)
+    assert len(element) == size + 2
+    assert read < 5 * size
 
 
 def test_an_error_tells_nothing_of_the_content():

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from storepipe_dagster.resources import paging
+from storepipe_dagster.resources import answers, paging
 from storepipe_dagster.resources.store_api import StoreApi, StoreApiError
 from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
 
@@ -181,13 +181,13 @@ def test_a_page_of_another_server_is_not_asked_for(server, base):
     ],
 )
 def test_a_port_that_goes_without_saying_is_the_same_server(base, target):
-    assert paging._origin(paging.urlsplit(base)) == paging._origin(paging.urlsplit(target))
+    assert answers.server_of(paging.urlsplit(base)) == answers.server_of(paging.urlsplit(target))
 
 
 def test_passwords_are_dropped_on_every_page(server, api):
     body = b'[{"id": 1, "password": "hunter2"}]'
     server.steps["/users"] = [Step(body, headers={"Link": '<?page=2>; rel="next"'}), Step(body)]
-    assert api.users(list) == ['{"id": 1}', '{"id": 1}']
+    assert api.users(list) == ['{"id":1}', '{"id":1}']
 
 
 # --- a part ---------------------------------------------------------------------------------

@@ -107,6 +107,6 @@ def _is_same(text: str, other: str) -> bool:
 
 def _day_of_bad_cart(text: str) -> str | None:
     try:
-        return utc_time(json.loads(text)["date"]).date().isoformat()
-    except (ValueError, TypeError, KeyError, OverflowError, AttributeError):
+        return utc_time(json.loads(text, parse_int=str)["date"]).date().isoformat()
+    except (ValueError, TypeError, KeyError, OverflowError, AttributeError, RecursionError):
         return None
