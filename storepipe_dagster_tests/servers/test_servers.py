@@ -162,22 +162,16 @@ def test_postgres_keeps_what_was_committed_and_its_databases_apart():
     assert mine.password not in repr(mine)
 
 
-def test_a_stopped_azurite_keeps_its_blobs():
+def test_an_azurite_keeps_its_blobs_when_stopped_and_serves_again_when_killed():
     with Azurite() as azurite:
         lake = BlobServiceClient.from_connection_string(azurite.new_account().connection_string)
         lake.create_container("raw").upload_blob("carts.json", b"[]")
         azurite.stop()
         azurite.start()
         assert lake.get_blob_client("raw", "carts.json").download_blob().readall() == b"[]"
-
-
-def test_a_killed_azurite_serves_again_on_its_port():
-    with Azurite() as azurite:
         azurite.kill()
         azurite.start()
-        lake = BlobServiceClient.from_connection_string(azurite.connection_string)
-        lake.create_container("raw")
-        assert [container.name for container in lake.list_containers()] == ["raw"]
+        lake.create_container("trusted")
 
 
 def test_each_azure_account_starts_empty(azurite, azure_account):
@@ -203,24 +197,21 @@ class Login:
         return AccessToken(access_token(seconds=self.seconds), int(time.time()) + 3600)
 
 
-def test_azurite_takes_access_tokens_over_https(authority):
-    with Azurite(authority.issue()) as azurite:
-        account = azurite.new_account()
-        options = {"connection_verify": str(authority.path), "retry_total": 0}
-        lake = BlobServiceClient(account.endpoint, credential=Login(3600), **options)
-        lake.create_container("raw")
-        assert [container.name for container in lake.list_containers()] == ["raw"]
-        late = BlobServiceClient(account.endpoint, credential=Login(-30), **options)
-        with pytest.raises(HttpResponseError, match="Lifetime validation failed"):
-            late.create_container("trusted")
+def test_azurite_takes_access_tokens_over_https(secure_azurite, authority):
+    account = secure_azurite.new_account()
+    options = {"connection_verify": str(authority.path), "retry_total": 0}
+    lake = BlobServiceClient(account.endpoint, credential=Login(3600), **options)
+    lake.create_container("raw")
+    assert [container.name for container in lake.list_containers()] == ["raw"]
+    late = BlobServiceClient(account.endpoint, credential=Login(-30), **options)
+    with pytest.raises(HttpResponseError, match="Lifetime validation failed"):
+        late.create_container("trusted")
 
 
-def test_two_servers_do_not_meet(mariadb, azurite):
-    with MariaDb() as other_mariadb, Azurite() as other_azurite:
-        ports = {server.port for server in (mariadb, azurite, other_mariadb, other_azurite)}
-        assert len(ports) == 4
-        other_mariadb.create_database("only_here")
-        assert mariadb.execute("SHOW DATABASES LIKE 'only_here'") == ()
+def test_two_servers_do_not_meet(mariadb, own_mariadb, azurite, secure_azurite):
+    assert len({server.port for server in (mariadb, own_mariadb, azurite, secure_azurite)}) == 4
+    own_mariadb.create_database("only_here")
+    assert mariadb.execute("SHOW DATABASES LIKE 'only_here'") == ()
 
 
 def test_a_server_keeps_its_temporary_files_to_itself(database_server):
