@@ -15,7 +15,7 @@ from storepipe_dagster_tests.servers.proxy import Proxy
 
 DAY = "2020-01-05"
 FIRST, LAST = "2020-01-01", "2020-01-04"
-LINES = 120_000
+LINES = 60_000
 EXPIRED = "sv=2021-12-02&ss=b&srt=sco&sp=rwlac&se=2020-01-01T00:00:00Z&sig=aHVudGVyMg=="
 
 

@@ -1,6 +1,7 @@
 """What a person sees who opens Dagster in a browser; pictures of it stay in `.artifacts`."""
 
 import json
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,18 @@ def test_the_graph_begins_with_the_layers(dagster, browser):
     browser.sees("product_prices", "rejected_sales")
 
 
-def test_a_layer_tells_of_its_days_and_checks(dagster, browser):
+def test_a_layer_tells_of_its_days_and_checks(dagster, days, browser):
+    # Until the schedule is due, at two o'clock, yesterday is a day that is not there yet.
+    whole = (datetime.now(timezone.utc).date() - date.fromisoformat(days[0])).days
     browser.open(f"{dagster.url}/locations/{DEFINITIONS}/asset-groups/trusted/lineage")
 
-    browser.sees("Partitions 100% filled", "7 partitions", "Asset checks", "Delta Lake", "PySpark")
+    browser.sees(
+        f"Partitions {100 * len(days) // whole}% filled",
+        f"{whole} partitions",
+        "Asset checks",
+        "Delta Lake",
+        "PySpark",
+    )
 
 
 def test_an_asset_tells_what_it_is_and_what_it_is_made_of(dagster, browser):
@@ -84,18 +93,18 @@ def test_an_asset_tells_what_it_is_and_what_it_is_made_of(dagster, browser):
     )
 
 
+def test_the_neighbours_of_an_asset_are_drawn(dagster, browser):
+    browser.open(f"{dagster.url}/assets/trusted/sales?view=lineage")
+
+    browser.sees("Nearest Neighbors", "cart_items", "product_prices", "customer_segments")
+
+
 def test_numbers_are_plotted_over_the_days(dagster, browser):
     browser.open(f"{dagster.url}/assets/trusted/sales")
     browser.click("Plots")
 
     browser.sees("dagster/row_count", "dagster/size_bytes", "When graphing values by partition")
     browser.holds("document.querySelectorAll('canvas').length >= 2")
-
-
-def test_the_neighbours_of_an_asset_are_drawn(dagster, browser):
-    browser.open(f"{dagster.url}/assets/trusted/sales?view=lineage")
-
-    browser.sees("Nearest Neighbors", "cart_items", "product_prices", "customer_segments")
 
 
 def test_a_check_that_failed_tells_what_it_found(dagster, days, numbers, browser):
@@ -149,13 +158,6 @@ def test_the_report_s_charts_are_on_its_page(dagster, browser):
     browser.holds("document.querySelector('[role=dialog] img')?.naturalWidth > 500")
 
 
-def test_the_report_draws_its_charts(dagster, browser):
-    browser.open((dagster.home.path / "lake/refined/store_report/index.html").as_uri())
-
-    browser.sees("Store report", "Revenue over time", "on 7 days with sales")
-    browser.holds("document.querySelectorAll('svg').length >= 6")
-
-
 def test_why_revenue_is_low_is_found_by_clicking(dagster, days, numbers, browser):
     browser.open(dagster.url)
     browser.click("Catalog")
@@ -187,11 +189,9 @@ def test_why_revenue_is_low_is_found_by_clicking(dagster, days, numbers, browser
 
 def test_a_day_is_made_again_by_clicking(dagster, days, browser):
     earlier = {run["runId"] for run in dagster.runs()}
-    browser.open(f"{dagster.url}/assets/trusted/sales")
+    browser.open(f"{dagster.url}/assets/trusted/sales?view=partitions&partition={days[-1]}")
     browser.click("Materialize…")
     browser.sees("Launch runs to materialize trusted / sales", "Backfills all partitions in a")
-    browser.click("Latest")
-    browser.sees("1 partition")
     browser.click("Launch 1 run")
 
     (run,) = dagster.once(lambda: [r for r in dagster.runs() if r["runId"] not in earlier])
@@ -216,3 +216,10 @@ def test_a_table_is_rolled_back_from_the_launchpad(dagster, browser):
     assert (done["operation"], done["run_id"]) == ("RESTORE", run["runId"])
     browser.open(f"{dagster.url}/runs/{done['run_id']}")
     browser.sees(f"{table} is as it was at version {before['version']}.")
+
+
+def test_the_report_draws_its_charts(dagster, browser):
+    browser.open((dagster.home.path / "lake/refined/store_report/index.html").as_uri())
+
+    browser.sees("Store report", "Revenue over time", "on 7 days with sales")
+    browser.holds("document.querySelectorAll('svg').length >= 6")
