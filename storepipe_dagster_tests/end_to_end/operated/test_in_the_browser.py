@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from storepipe_dagster.history.versions import read_versions
 from storepipe_dagster_tests.end_to_end.operated.browser import Browser, Chromium
 from storepipe_dagster_tests.end_to_end.operated.dagster_services import (
     DEFINITIONS,
@@ -30,9 +31,10 @@ def browser(page, request):
     page.picture(PICTURES / f"{request.node.name.removeprefix('test_')}.png")
 
 
-def history(dagster, table):
-    """The versions of a table, the newest first."""
-    return json.loads(dagster.home.command("history", table, "--format", "json").stdout)
+def versions(dagster, table):
+    """The versions of a table, the oldest first."""
+    lake = dagster.home.lake
+    return read_versions(lake, f"{lake.root}/{table.replace('.', '/')}")
 
 
 @pytest.fixture
@@ -202,20 +204,20 @@ def test_a_day_is_made_again_by_clicking(dagster, days, browser):
 
 def test_a_table_is_rolled_back_from_the_launchpad(dagster, browser):
     table = "trusted.product_prices"  # which no sensor makes again meanwhile
-    _, before, *_ = history(dagster, table)
+    *_, before, _ = versions(dagster, table)
     earlier = {run["runId"] for run in dagster.runs()}
     browser.open(f"{dagster.url}/locations/{DEFINITIONS}/jobs/roll_back_table/playground")
     browser.sees("table: ''", "version: null", "time: null", "Launch Run")
-    config = {"table": table, "version": before["version"]}
+    config = {"table": table, "version": before.number}
     browser.write(json.dumps({"ops": {"roll_back_table": {"config": config}}}))
     browser.click("Launch Run")
 
     run, *_ = dagster.once(lambda: [r for r in dagster.runs() if r["runId"] not in earlier])
     assert dagster.run(run["runId"]) == "SUCCESS"
-    done, *_ = history(dagster, table)
-    assert (done["operation"], done["run_id"]) == ("RESTORE", run["runId"])
-    browser.open(f"{dagster.url}/runs/{done['run_id']}")
-    browser.sees(f"{table} is as it was at version {before['version']}.")
+    *_, done = versions(dagster, table)
+    assert (done.operation, done.run) == ("RESTORE", run["runId"])
+    browser.open(f"{dagster.url}/runs/{done.run}")
+    browser.sees(f"{table} is as it was at version {before.number}.")
 
 
 def test_the_report_draws_its_charts(dagster, browser):
