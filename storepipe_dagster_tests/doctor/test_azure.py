@@ -13,7 +13,6 @@ from storepipe_dagster.settings import Settings
 from storepipe_dagster.storage_account import StorageAccount
 from storepipe_dagster_tests.io_managers.azure_cloud import HEADER, managed_identity
 from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
-from storepipe_dagster_tests.servers.azurite import Azurite
 
 CONTAINERS = ("raw", "trusted", "refined")
 WRONG_KEY = base64.b64encode(b"hunter2").decode()
@@ -205,12 +204,6 @@ def test_a_signature_for_one_container_alone(account, containers):
 
 
 # --- identities, which Azure takes over HTTPS only ------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def secure_azurite(authority):
-    with Azurite(authority.issue()) as server:
-        yield server
 
 
 @pytest.fixture

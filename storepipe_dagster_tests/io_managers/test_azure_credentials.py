@@ -21,7 +21,6 @@ from storepipe_dagster_tests.io_managers.azure_cloud import (
     tunnel,
     use_every_client,
 )
-from storepipe_dagster_tests.servers.azurite import Azurite
 
 PAGE = [("page",)]
 ALL = AccountSasPermissions(read=True, write=True, delete=True, list=True, add=True, create=True)
@@ -71,14 +70,6 @@ def test_the_emulator_is_opened_by_its_short_name(every_client, azurite, monkeyp
 
 
 # --- the Azure credential: HTTPS, tokens, and processes with an environment of their own ----------
-
-
-@pytest.fixture(scope="module")
-def secure_azurite(authority):
-    """An Azurite that takes tokens, as it does only over HTTPS."""
-    names = [f"account{number:04}.blob.core.windows.net" for number in range(4)]
-    with Azurite(authority.issue("127.0.0.1", *names)) as server:
-        yield server
 
 
 @pytest.fixture

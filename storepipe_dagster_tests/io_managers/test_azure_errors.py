@@ -32,7 +32,7 @@ from storepipe_dagster.storage_account import StorageAccount
 from storepipe_dagster_tests.io_managers.small_graph import materialize
 from storepipe_dagster_tests.io_managers.test_azure_credentials import signature_of, with_signature
 from storepipe_dagster_tests.resources.scripted_server import Step, scripted_server
-from storepipe_dagster_tests.servers.azurite import Account, Azurite
+from storepipe_dagster_tests.servers.azurite import Account
 from storepipe_dagster_tests.servers.process import free_port
 from storepipe_dagster_tests.servers.proxy import Proxy
 
@@ -153,9 +153,8 @@ def test_a_server_that_speaks_no_tls(azurite):
     assert told.startswith("TLS failed. Check that the address is https where it says so")
 
 
-def test_a_certificate_of_an_unknown_authority(authority):
-    with Azurite(authority.issue()) as server:
-        assert told_of(server.connection_string).startswith("TLS failed. ")
+def test_a_certificate_of_an_unknown_authority(secure_azurite):
+    assert told_of(secure_azurite.connection_string).startswith("TLS failed. ")
 
 
 def test_a_server_that_does_not_answer():

@@ -1,7 +1,5 @@
 """Tests of `production/dagster.yaml`, on a PostgreSQL and an Azurite under Azure's own names."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,135 +13,16 @@ import storepipe_dagster
 from storepipe_dagster.instance import CONFIGURATION
 from storepipe_dagster.run_launcher import WatchedRunLauncher
 from storepipe_dagster_tests.io_managers.azure_cloud import HEADER, managed_identity, tunnel
-from storepipe_dagster_tests.servers.azurite import Azurite
 
 FILE = Path(storepipe_dagster.__file__).parent / "production" / "dagster.yaml"
 CONTAINER = "dagster-logs"
 COMPUTE_LOGS = "    container: dagster-logs\n"
 
-PRINT_IN_A_STEP = """
-import sys
-
-import dagster as dg
 
 @dg.asset
 def report():
     print("a line of a step")
     print("a warning of a step", file=sys.stderr)
-
-with dg.DagsterInstance.get() as instance:
-    run = dg.materialize([report], instance=instance)
-"""
-# On a machine that has no copy of its own.
-READ_IT = """
-import dagster as dg
-
-with dg.DagsterInstance.get() as instance:
-    (run,) = instance.get_runs()
-    (captured,) = [
-        entry.dagster_event.logs_captured_data
-        for entry in instance.all_logs(run.run_id)
-        if entry.dagster_event_type == dg.DagsterEventType.LOGS_CAPTURED
-    ]
-    logs = instance.compute_log_manager
-    read = logs.get_log_data(logs.build_log_key_for_run(run.run_id, captured.file_key))
-    print("stdout:", read.stdout.decode())
-    print("stderr:", read.stderr.decode())
-"""
-
-
-@pytest.fixture(scope="module")
-def account_and_server(authority):
-    with Azurite(authority.issue("127.0.0.1", "account0000.blob.core.windows.net")) as server:
-        yield server.new_account(), server
-
-
-@pytest.fixture
-def print_in_a_step(authority, account_and_server, postgres_database, tmp_path):
-    """Run a step on an instance of this text; gives what it printed, as read from Azure."""
-    account, server = account_and_server
-
-    home = tmp_path / "home"
-    home.mkdir()
-
-    def run(text, **environment):
-        with tunnel(server.port) as way:
-            for program, here in ((PRINT_IN_A_STEP, "writer"), (READ_IT, "reader")):
-                # Its copies would be in /tmp otherwise, whatever TMPDIR says.
-                local = f"{COMPUTE_LOGS}    local_dir: {tmp_path / here}\n"
-                (home / "dagster.yaml").write_text(text.replace(COMPUTE_LOGS, local))
-                done = subprocess.run(
-                    [sys.executable, "-c", program],
-                    env={
-                        "AZURE_STORAGE_ACCOUNT_NAME": account.name,
-                        "DAGSTER_HOME": str(home),
-                        "HTTPS_PROXY": f"http://127.0.0.1:{way.server_port}",
-                        "PATH": os.environ["PATH"],
-                        "REQUESTS_CA_BUNDLE": str(authority.path),
-                        **postgres_database.environment(),
-                        **environment,
-                    },
-                    cwd=tmp_path,
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture
-def container(account_and_server, authority):
-    account, _ = account_and_server
-    client = BlobServiceClient.from_connection_string(
-        account.connection_string, connection_verify=str(authority.path)
-    )
-    container = client.create_container(CONTAINER)
-    yield container
-    container.delete_container()
-
-
-def test_an_identity_keeps_what_steps_print_in_azure(print_in_a_step, container, postgres_database):
-    with managed_identity() as identity:
-        told = print_in_a_step(
-            FILE.read_text(),
-            IDENTITY_ENDPOINT=f"http://127.0.0.1:{identity.server_port}/msi/token",
-            IDENTITY_HEADER=HEADER,
-        )
-
-    assert "stdout: a line of a step\n" in told
-    assert "a warning of a step\n" in told.partition("stderr:")[2]
-    kept = [blob.name for blob in container.list_blobs()]
-    assert {name.rpartition(".")[2] for name in kept} == {"out", "err"}
-    assert all(name.startswith("storepipe/storage/") for name in kept)
-    assert postgres_database.ask("SELECT status FROM runs") == [("SUCCESS",)]
-    events = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
-    assert postgres_database.ask(events) == [(1,)]
-
-
-def test_the_key_in_the_comment_does_too(print_in_a_step, container, account_and_server):
-    account, _ = account_and_server
-    text = FILE.read_text().replace("    default_azure_credential: {}\n", "")
-    text = text.replace(
-        "    # access_key_or_sas_token:\n    #   env:", "    access_key_or_sas_token:\n      env:"
-    )
-
-    told = print_in_a_step(text, DAGSTER_LOGS_KEY=account.key)
-
-    assert "stdout: a line of a step\n" in told
-    assert account.key not in told
-
-
-SQLITE = """\
-  custom:
-    module: storepipe_dagster.instance
-    class: BatchingSqliteStorage
-    config:
-      base_dir:
-        env: DAGSTER_HOME
-"""
 
 
 @pytest.fixture
@@ -157,6 +36,90 @@ def home(monkeypatch, postgres_database, tmp_path):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return tmp_path
+
+
+@pytest.fixture
+def account(secure_azurite):
+    return secure_azurite.new_account()
+
+
+@pytest.fixture
+def container(account, authority):
+    client = BlobServiceClient.from_connection_string(
+        account.connection_string, connection_verify=str(authority.path)
+    )
+    return client.create_container(CONTAINER)
+
+
+@pytest.fixture
+def print_in_a_step(account, authority, secure_azurite, home, monkeypatch):
+    """Run a step on an instance of this text; gives what it printed, as read from Azure."""
+
+    def instance(text, machine):
+        # Its copies would be in /tmp otherwise, whatever TMPDIR says.
+        local = f"{COMPUTE_LOGS}    local_dir: {home / machine}\n"
+        (home / "dagster.yaml").write_text(text.replace(COMPUTE_LOGS, local))
+        return dg.DagsterInstance.get()
+
+    def run(text):
+        with tunnel(secure_azurite.port) as way, monkeypatch.context() as patch:
+            patch.setenv("AZURE_STORAGE_ACCOUNT_NAME", account.name)
+            patch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{way.server_port}")
+            patch.setenv("REQUESTS_CA_BUNDLE", str(authority.path))
+            with instance(text, "writer") as writer:
+                run_id = dg.materialize([report], instance=writer).run_id
+            with instance(text, "reader") as reader:
+                captured = dg.DagsterEventType.LOGS_CAPTURED
+                (entry,) = reader.all_logs(run_id, of_type=captured)
+                key = entry.dagster_event.logs_captured_data.file_key
+                logs = reader.compute_log_manager
+                read = logs.get_log_data(logs.build_log_key_for_run(run_id, key))
+        return read.stdout.decode(), read.stderr.decode()
+
+    return run
+
+
+def test_an_identity_keeps_what_steps_print_in_azure(
+    print_in_a_step, container, postgres_database, monkeypatch
+):
+    with managed_identity() as identity:
+        address = f"http://127.0.0.1:{identity.server_port}/msi/token"
+        monkeypatch.setenv("IDENTITY_ENDPOINT", address)
+        monkeypatch.setenv("IDENTITY_HEADER", HEADER)
+        stdout, stderr = print_in_a_step(FILE.read_text())
+
+    assert "a line of a step\n" in stdout
+    assert "a warning of a step\n" in stderr
+    kept = [blob.name for blob in container.list_blobs()]
+    assert {name.rpartition(".")[2] for name in kept} == {"out", "err"}
+    assert all(name.startswith("storepipe/storage/") for name in kept)
+    assert postgres_database.ask("SELECT status FROM runs") == [("SUCCESS",)]
+    events = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
+    assert postgres_database.ask(events) == [(1,)]
+
+
+@pytest.mark.usefixtures("container")
+def test_the_key_in_the_comment_does_too(print_in_a_step, account, monkeypatch):
+    text = FILE.read_text().replace("    default_azure_credential: {}\n", "")
+    text = text.replace(
+        "    # access_key_or_sas_token:\n    #   env:", "    access_key_or_sas_token:\n      env:"
+    )
+
+    monkeypatch.setenv("DAGSTER_LOGS_KEY", account.key)
+    stdout, stderr = print_in_a_step(text)
+
+    assert "a line of a step\n" in stdout
+    assert account.key not in stdout + stderr
+
+
+SQLITE = """\
+  custom:
+    module: storepipe_dagster.instance
+    class: BatchingSqliteStorage
+    config:
+      base_dir:
+        env: DAGSTER_HOME
+"""
 
 
 def test_the_sqlite_in_the_comment_keeps_the_history_too(home):

@@ -17,6 +17,7 @@ from storepipe_dagster_tests.servers.process import Server
 
 # Azurite takes accounts only when it starts, in one variable of at most 128 KiB.
 ACCOUNTS = 1200
+NAMES = "*.blob.core.windows.net"
 EMULATED = StorageAccount.from_connection_string(EMULATOR)
 
 

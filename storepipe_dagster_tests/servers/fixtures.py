@@ -130,6 +130,12 @@ def azurite(shared: Callable[[str], Any]) -> Azurite:
     return shared("azurite")
 
 
+@pytest.fixture(scope="session")
+def secure_azurite(shared: Callable[[str], Any]) -> Azurite:
+    """The run's Azurite that takes tokens, as it does only over HTTPS; by Azure's names too."""
+    return shared("secure_azurite")
+
+
 @pytest.fixture
 def azure_account(azurite: Azurite) -> str:
     """The connection string of an account that nobody used before."""

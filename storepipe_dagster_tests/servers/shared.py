@@ -15,7 +15,7 @@ from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any, ClassVar
 
-from storepipe_dagster_tests.servers.azurite import Azurite
+from storepipe_dagster_tests.servers.azurite import NAMES, Azurite
 from storepipe_dagster_tests.servers.certificates import Authority
 from storepipe_dagster_tests.servers.mariadb import MariaDb
 from storepipe_dagster_tests.servers.mysql import MySql
@@ -28,6 +28,7 @@ class SharedServers:
 
     kinds: ClassVar[Mapping[str, Callable[[Authority], Server]]] = {
         "azurite": lambda _: Azurite(),
+        "secure_azurite": lambda authority: Azurite(authority.issue("127.0.0.1", NAMES)),
         "mariadb": lambda authority: MariaDb(authority.issue()),
         "mysql": lambda authority: MySql(authority.issue()),
         "postgres": lambda _: Postgres(),

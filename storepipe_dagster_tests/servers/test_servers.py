@@ -171,6 +171,7 @@ def test_a_stopped_azurite_keeps_its_blobs():
         assert lake.get_blob_client("raw", "carts.json").download_blob().readall() == b"[]"
 
 
+@pytest.mark.slow
 def test_a_killed_azurite_serves_again_on_its_port():
     with Azurite() as azurite:
         azurite.kill()
@@ -203,24 +204,21 @@ class Login:
         return AccessToken(access_token(seconds=self.seconds), int(time.time()) + 3600)
 
 
-def test_azurite_takes_access_tokens_over_https(authority):
-    with Azurite(authority.issue()) as azurite:
-        account = azurite.new_account()
-        options = {"connection_verify": str(authority.path), "retry_total": 0}
-        lake = BlobServiceClient(account.endpoint, credential=Login(3600), **options)
-        lake.create_container("raw")
-        assert [container.name for container in lake.list_containers()] == ["raw"]
-        late = BlobServiceClient(account.endpoint, credential=Login(-30), **options)
-        with pytest.raises(HttpResponseError, match="Lifetime validation failed"):
-            late.create_container("trusted")
+def test_azurite_takes_access_tokens_over_https(secure_azurite, authority):
+    account = secure_azurite.new_account()
+    options = {"connection_verify": str(authority.path), "retry_total": 0}
+    lake = BlobServiceClient(account.endpoint, credential=Login(3600), **options)
+    lake.create_container("raw")
+    assert [container.name for container in lake.list_containers()] == ["raw"]
+    late = BlobServiceClient(account.endpoint, credential=Login(-30), **options)
+    with pytest.raises(HttpResponseError, match="Lifetime validation failed"):
+        late.create_container("trusted")
 
 
-def test_two_servers_do_not_meet(mariadb, azurite):
-    with MariaDb() as other_mariadb, Azurite() as other_azurite:
-        ports = {server.port for server in (mariadb, azurite, other_mariadb, other_azurite)}
-        assert len(ports) == 4
-        other_mariadb.create_database("only_here")
-        assert mariadb.execute("SHOW DATABASES LIKE 'only_here'") == ()
+def test_two_servers_do_not_meet(mariadb, own_mariadb, azurite, secure_azurite):
+    assert len({server.port for server in (mariadb, own_mariadb, azurite, secure_azurite)}) == 4
+    own_mariadb.create_database("only_here")
+    assert mariadb.execute("SHOW DATABASES LIKE 'only_here'") == ()
 
 
 def test_a_server_keeps_its_temporary_files_to_itself(database_server):

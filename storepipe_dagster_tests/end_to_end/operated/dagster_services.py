@@ -41,7 +41,7 @@ QUICK_DAEMON = Path(__file__).with_name("quick_daemon.py")
 LOCATION = {"repositoryLocationName": DEFINITIONS, "repositoryName": "__repository__"}
 DONE = {"SUCCESS", "FAILURE", "CANCELED"}
 SECONDS = 120
-ASK_SECONDS = 0.2
+ASK_SECONDS = 0.4
 NOT_LISTED = 99_001
 
 Found = TypeVar("Found")

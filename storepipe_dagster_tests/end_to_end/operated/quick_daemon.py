@@ -9,8 +9,8 @@ from dagster._daemon import asset_daemon, controller, sensor
 from dagster._daemon.cli import main
 from dagster._scheduler import scheduler
 
-LOOP_SECONDS = 0.25
-TICK_SECONDS = 1  # of sensors, whatever interval they ask for
+LOOP_SECONDS = 0.5
+TICK_SECONDS = 2  # of sensors, whatever interval they ask for
 
 
 def is_soon(state, remote_sensor, minimum_allowed_min_interval=None):

@@ -44,6 +44,15 @@ class DbUtils:
         self.secrets = secrets
 
 
+class Spark:
+    """`spark`, the session: it begins when it is first used, as most scripts here do without."""
+
+    def __getattr__(self, name: str) -> object:
+        from pyspark.sql import SparkSession  # noqa: PLC0415 - takes a second to load
+
+        return getattr(SparkSession.builder.getOrCreate(), name)
+
+
 class NoSparkContext:
     """`sc`: Spark Connect has none."""
 
@@ -54,11 +63,9 @@ class NoSparkContext:
 def main(folder: pathlib.Path, script: str, parameters: list[str]) -> None:
     if importlib.util.find_spec(PACKAGE) is not None:
         raise AssertionError(f"{PACKAGE} can be imported before the script has brought it")
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - only when the assertion holds
-
     module = types.ModuleType("__main__")
     vars(module).update(
-        spark=SparkSession.builder.getOrCreate(),
+        spark=Spark(),
         sc=NoSparkContext(),
         dbutils=DbUtils(Secrets(json.loads((folder / "secrets.json").read_text()))),
     )

@@ -128,15 +128,15 @@ def test_a_shared_cluster_that_is_there_has_no_dbfs(workspace, client, monkeypat
 
 
 def test_runs_are_listed_newest_first_and_those_that_go_on_by_themselves(workspace, client):
-    workspace.scripted += [SUCCEEDED] * 30
-    ended = [submit(client, "", run_name=f"number {number}") for number in range(30)]
+    workspace.scripted += [SUCCEEDED] * 21
+    ended = [submit(client, "", run_name=f"number {number}") for number in range(21)]
     for run_id in ended:
         finish(workspace, run_id)
     workspace.scripted.append(NEVER)
     going = submit(client, "", run_name="the last")
     listed = list(client.jobs.list_runs(run_type=jobs.RunType.SUBMIT_RUN))
-    assert [run.run_id for run in listed[:31]] == [going, *reversed(ended)]
-    assert listed[1].run_name == "number 29"
+    assert [run.run_id for run in listed[:22]] == [going, *reversed(ended)]
+    assert listed[1].run_name == "number 20"
     assert listed[1].tasks == []
     assert [run.run_id for run in client.jobs.list_runs(active_only=True)] == [going]
     client.jobs.cancel_run(going)
