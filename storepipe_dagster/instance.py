@@ -9,7 +9,7 @@ each batch that Dagster hands it (``DAGSTER_EVENT_BATCH_SIZE``) in one transacti
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -143,10 +143,26 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             self._asset_key_columns.update([column_name] if found else [])
         return column_name in self._asset_key_columns
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event as Dagster does, and wake who watches the run."""
+        super().store_event(event)
+        if event.run_id not in self._held:
+            self._wake(event.run_id)
+
+    def _wake(self, run_id: str) -> None:
+        """Show webservers that a run's file changed: a commit writes to the log beside it only."""
+        os.utime(self.path_for_shard(run_id))
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events as ``store_event`` does, in one transaction per file."""
+        runs = {entry.run_id for entry in events}
+        self._store_batch(events, runs)
+        for run_id in runs:
+            self._wake(run_id)
+
+    def _store_batch(self, events: Sequence[EventLogEntry], runs: Iterable[str]) -> None:
         with self._db_lock, ExitStack() as transactions:
-            for shard in {INDEX_SHARD_NAME, *(entry.run_id for entry in events)}:
+            for shard in {INDEX_SHARD_NAME, *runs}:
                 self._held[shard] = transactions.enter_context(self._connect(shard))
                 transactions.callback(self._held.pop, shard)
             for of_assets, together in groupby(events, _is_of_an_asset):
