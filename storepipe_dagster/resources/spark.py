@@ -19,6 +19,9 @@ from storepipe_dagster.io_managers.lake import Lake
 
 # Sail writes "Etc/UTC" otherwise, and its Delta tables then differ from delta-rs's.
 SPARK_CONFIG = {"spark.sql.session.timeZone": "UTC"}
+# Spark Connect would look through the stack at each call, for the line of an error's text; it took
+# a sixth of a small run.
+CONNECT_CONFIG = {**SPARK_CONFIG, "spark.python.sql.dataFrameDebugging.enabled": "false"}
 SAIL_CONFIG = {
     # Sail ends a session that is idle for 15 minutes, as a big load between two steps may take.
     "SAIL_SPARK__SESSION_TIMEOUT_SECS": str(7 * 24 * 3600),
@@ -93,7 +96,7 @@ def _made(config: Mapping[str, Any]) -> Any:
 
 
 def _connected(remote: str) -> Any:
-    session = _made({**SPARK_CONFIG, "spark.remote": remote})
+    session = _made({**CONNECT_CONFIG, "spark.remote": remote})
     # At exit PySpark would call a server that is gone by then for minutes, to forget its models.
     atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
     return session
