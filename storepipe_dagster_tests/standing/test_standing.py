@@ -162,13 +162,12 @@ def production_book(postgres, tmp_path, monkeypatch, open_home):
 
 
 def test_it_is_told_from_the_history_of_production(production_book):
-    production_book.run(1, 4)
+    production_book.run(1, 3, check=True)
+    production_book.run(1, 3)
     production_book.run(1, 3, only=["refined/sales_by_day"], sales_by_day=AWAY)
     production_book.run(2, only=["refined/sales_by_day"])
-    production_book.run(4, check=True)
-    production_book.run(4)
 
-    assert [line[:4] for line in production_book.told(1, 4)] == [
+    assert [line[:4] for line in production_book.told(1, 3)] == [
         ("refined/sales_by_day", "01-01", "failed", "passing"),
         ("refined/sales_by_day", "03-03", "failed", "passing"),
     ]
