@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -47,8 +48,12 @@ LOADED = [
     "vl_convert",
     "storepipe_dagster.cli",
     "storepipe_dagster.graph",
+    "storepipe_dagster.instance",
+    "storepipe_dagster.layers.refined.report.page",
     "storepipe_dagster.resources.deployments",
-    "storepipe_dagster_tests.migrations",
+    "storepipe_dagster.schedules",
+    "storepipe_dagster.sensors",
+    "storepipe_dagster.turns",
 ]
 FIRST_DAY = "STOREPIPE_START_DATE"  # read when the graph is imported
 # Set to 1 in the environment of a command that waits before it asks a store again, it waits a
@@ -194,6 +199,15 @@ def begin(
     return arguments
 
 
+def load_migrations() -> None:
+    """Load what an instance in a new home needs of Dagster's migrations."""
+    from storepipe_dagster.instance import BatchingSqliteStorage  # noqa: PLC0415
+
+    importlib.import_module("storepipe_dagster_tests.migrations")
+    with tempfile.TemporaryDirectory() as folder:
+        BatchingSqliteStorage(folder).dispose()
+
+
 def main() -> None:
     """Load, serve, and in a fork be the command."""
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -201,6 +215,7 @@ def main() -> None:
     os.environ["RUST_LOG"] = "error"
     for name in LOADED:
         importlib.import_module(name)
+    load_migrations()
     gc.collect()
     gc.freeze()
     if serve(control) is not None:

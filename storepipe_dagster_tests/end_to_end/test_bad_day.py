@@ -2,7 +2,7 @@
 
 import pytest
 
-from storepipe_dagster_tests.end_to_end.test_faulty_store import DAY, cart, serving
+from storepipe_dagster_tests.end_to_end.test_faulty_store import DAY, TO_SALES, cart, serving
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def bad_day(new_home):
     ]
     with serving(new_home, carts) as (store, home):
         store.faults = {"/carts": ["500", "500"], "/products": ["cut", "not json"]}
-        yield store, home, home.run(DAY, DAY)
+        yield store, home, home.run(DAY, DAY, *TO_SALES)
 
 
 def test_a_store_that_fails_and_cuts_twice_is_captured_all_the_same(bad_day):

@@ -73,8 +73,14 @@ def test_an_unknown_table_is_named(demo):
     assert "Error: Catalog Error: Table with name nope does not exist" in done.stderr
 
 
-def test_sql_on_no_lake_says_how_to_make_one(new_home):
-    done = new_home().command("sql", "FROM trusted.sales")
+@pytest.fixture(scope="module")
+def empty(new_home):
+    """A home in which nothing was made, and nothing will be."""
+    return new_home()
+
+
+def test_sql_on_no_lake_says_how_to_make_one(empty):
+    done = empty.command("sql", "FROM trusted.sales")
     assert done.returncode == 1
     assert "is empty: make demo" in done.stderr
 
@@ -110,8 +116,8 @@ def test_a_mistake_is_one_message_that_names_the_remedy(tmp_path, arguments, mes
         ),
     ],
 )
-def test_what_was_never_made_is_named_with_the_remedy(new_home, selection, message):
-    done = new_home().command("run", *A_DAY, "--select", selection)
+def test_what_was_never_made_is_named_with_the_remedy(empty, selection, message):
+    done = empty.command("run", *A_DAY, "--select", selection)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -127,7 +133,7 @@ def test_what_was_never_made_is_named_with_the_remedy(new_home, selection, messa
     ],
 )
 def test_a_bad_setting_is_named_before_anything_runs(tmp_path, variable, value, message):
-    done = Home(tmp_path, extra={variable: value}).command("run", *A_DAY, alone=True)
+    done = Home(tmp_path, extra={variable: value}).command("run", *A_DAY)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -146,7 +152,7 @@ def test_a_single_asset_of_a_single_day_is_one_step_and_its_checks(demo):
 
 
 def test_the_store_prints_its_address_first_and_serves_there(tmp_path):
-    process = Home(tmp_path).start_alone("store", "--port", "0", "--carts", "50", "--days", "2")
+    process = Home(tmp_path).start("store", "--port", "0", "--carts", "50", "--days", "2")
     url = process.stdout.readline().strip()
     carts = requests.get(f"{url}/carts", timeout=10).json()
     process.terminate()
@@ -166,7 +172,7 @@ def test_the_run_of_a_process_that_is_gone_is_closed_by_the_next(demo, monkeypat
 
     home, _ = demo
     monkeypatch.setenv("DAGSTER_HOME", str(home.path / "dagster"))
-    process = home.start("run", "--from", "2020-01-01", "--to", "2020-01-08")
+    process = home.start("run", "--from", "2020-01-01", "--to", "2020-01-08", "--offline")
     for line in process.stderr:
         if line.startswith("[ 2/"):
             break

@@ -12,6 +12,8 @@ from storepipe_dagster_tests.end_to_end.commands import Home
 
 CAPTURES = ("raw/products/*", "raw/users/*", "raw/carts/*")
 FIRST, LAST = "2020-01-01", "2020-01-03"
+TO_SALES = ("--select", "not group:refined")
+TO_DAYS = ("--select", 'not group:refined or key:"refined/sales_by_day"')
 HAT = {"id": 1, "title": "Hat", "price": 10, "category": "clothing", "description": "warm"}
 CUP = {"id": 2, "title": "Cup", "price": 4.5, "category": "home", "description": "blue"}
 USERS = [{"id": 7, "address": {"city": "rome"}}]
@@ -38,10 +40,10 @@ def changed(tmp_path_factory):
     for day, cart_id in (("2020-01-01", 1), ("2020-01-02", 2), ("2020-01-03", 3)):
         stamp = day.replace("-", "")
         capture(home, f"carts/cart_date={day}", f"{stamp}T235959.000000Z", cart(day, cart_id))
-    home.run(FIRST, LAST, "--offline")
+    home.run(FIRST, LAST, "--offline", *TO_DAYS)
     mug = {**CUP, "title": "Mug", "category": "kitchen"}
     capture(home, "products", "20200102T120000.000000Z", {**HAT, "price": 12}, mug)
-    home.run(FIRST, LAST, "--offline")
+    home.run(FIRST, LAST, "--offline", *TO_DAYS)
     return home
 
 
@@ -56,7 +58,8 @@ def test_all_layers_are_rebuilt_from_the_captures_without_the_api(demo, new_home
     kept = [name for name in made.files() if any(fnmatch(name, each) for each in CAPTURES)]
     for name in kept:
         rebuilt.write(name, made.read(name))
-    done = rebuilt.run("2020-01-01", "2020-01-08", "--offline")
+    tables = ("--select", 'not key:"refined/store_report"')
+    done = rebuilt.run("2020-01-01", "2020-01-08", "--offline", *tables)
     assert "from the captures in the lake" in done.stderr
     assert rebuilt.tables() == made.tables()
     assert {name for each in CAPTURES for name in rebuilt.matching(each)} == {*kept}
@@ -68,17 +71,17 @@ def test_what_the_store_took_off_its_lists_comes_back_from_older_captures(tmp_pa
     capture(home, "products", "20200101T120000.000000Z", {**HAT, "title": "Cap"}, CUP)
     capture(home, "users", "20200101T120000.000000Z", *USERS, *others)
     capture(home, "carts/cart_date=2020-01-01", "20200101T235959.000000Z", cart("2020-01-01", 1))
-    home.run(FIRST, FIRST, "--offline")
+    home.run(FIRST, FIRST, "--offline", "--select", "group:mysql")
     capture(home, "products", "20200102T120000.000000Z", HAT)
     capture(home, "users", "20200102T120000.000000Z", *USERS)
-    home.run(FIRST, FIRST, "--offline")
+    home.run(FIRST, FIRST, "--offline", *TO_SALES)
     before = home.tables()
     for name in ("store.db", "store.db-wal", "store.db-shm"):
         (home.path / name).unlink(missing_ok=True)
-    for name in ("lake/raw/relational", "lake/trusted", "lake/refined", "dagster"):
+    for name in ("lake/raw/relational", "lake/trusted", "dagster"):
         shutil.rmtree(home.path / name)
 
-    home.run(FIRST, FIRST, "--offline")
+    home.run(FIRST, FIRST, "--offline", *TO_SALES)
 
     assert home.tables() == before
     titles = home.sql("SELECT product_title FROM raw_relational.products ORDER BY product_id")
@@ -212,7 +215,6 @@ def test_days_that_a_roll_back_took_away_stand_in_the_list_of_what_is_missing(ch
     table.delete(f"sale_date = '{LAST}'")
     without = str(table.version())
     changed.run(LAST, LAST, "--offline", "--select", 'key:"trusted/sales"')
-    newest, *_ = json_of(changed, "history", "trusted.sales")
 
     done = changed.command("rollback", "trusted.sales", "--to-version", without)
     assert done.returncode == 0, done.stderr
@@ -221,9 +223,3 @@ def test_days_that_a_roll_back_took_away_stand_in_the_list_of_what_is_missing(ch
     (line,) = json.loads(changed.command("status", *select, "--format", "json").stdout)
     assert (line["first_day"], line["last_day"], line["state"]) == (LAST, LAST, "missing")
     assert line["reason"] == "A roll back went to a version without it."
-    assert LAST in changed.command("status", *select).stdout
-
-    back = str(newest["version"])
-    done = changed.command("rollback", "trusted.sales", "--to-version", back)
-    assert done.returncode == 0, done.stderr
-    assert changed.command("status", *select).returncode == 0

@@ -121,6 +121,6 @@ def test_prices_of_today_do_not_rewrite_the_past(home, fakestore, tmp_path):
     dearer = [product | {"price": product["price"] + 1000} for product in products]
     (tmp_path / "products.json").write_text(json.dumps(dearer))
     with store_process(from_dir=tmp_path) as url:
-        replace(home, api_url=url).run("2020-03-01", "2020-03-02")
+        replace(home, api_url=url).run("2020-03-01", "2020-03-02", "--select", "not group:refined")
     assert home.sql("FROM trusted.sales ORDER BY ALL") == before
     assert home.sql("SELECT count(*) AS periods FROM trusted.product_prices") == [{"periods": 40}]

@@ -34,16 +34,23 @@ def home(new_home):
     process.wait()
 
 
-def test_the_graph_runs_on_a_remote_spark(home):
+@pytest.fixture(scope="module")
+def store_url():
     with store_process(carts=100, days=2, seed=1) as url:
-        replace(home, api_url=url).run("2020-01-01", "2020-01-02")
+        yield url
+
+
+def test_the_graph_runs_on_a_remote_spark(home, store_url):
+    tables = ("--select", 'not key:"refined/store_report"')
+    replace(home, api_url=store_url).run("2020-01-01", "2020-01-02", *tables)
     assert home.sql("SELECT count(DISTINCT sale_date) AS days FROM trusted.sales") == [{"days": 2}]
 
 
-def test_a_remote_that_is_not_there_is_told_at_once(tmp_path):
-    with store_process(carts=100, days=2, seed=1) as url:
-        home = Home(tmp_path, url, extra={"STOREPIPE_SPARK_REMOTE": "sc://127.0.0.1:9/;token=abc"})
-        done = home.command("run", "--from", "2020-01-01", "--to", "2020-01-01")
+def test_a_remote_that_is_not_there_is_told_at_once(tmp_path, store_url):
+    extra = {"STOREPIPE_SPARK_REMOTE": "sc://127.0.0.1:9/;token=abc"}
+    prices = ("--select", '+key:"trusted/product_prices"')
+    day = ("--from", "2020-01-01", "--to", "2020-01-01")
+    done = Home(tmp_path, store_url, extra).command("run", *day, *prices)
     assert done.returncode == 1
     assert "No Spark Connect server answers at 127.0.0.1:9" in done.stderr
     assert "token" not in done.stderr

@@ -24,6 +24,11 @@ def test_the_session_works_in_utc():
     assert session.sql(query).collect()[0].time == "2020-03-02 00:00"
 
 
+def test_no_call_looks_through_the_stack_for_its_line():
+    session = InProcessSpark(lake=Lake(root="")).spark_session
+    assert session.conf.get("spark.python.sql.dataFrameDebugging.enabled") == "false"
+
+
 def test_a_resource_keeps_its_session():
     resource = InProcessSpark(lake=Lake(root=""))
     assert resource.spark_session is resource.spark_session

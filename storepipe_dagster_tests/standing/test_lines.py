@@ -3,22 +3,21 @@
 from storepipe_dagster_tests.standing.small_graph import ALL, AWAY, REFUSED
 
 
-def test_days_that_no_run_was_to_make_are_missing_and_stand_in_one_line(book):
-    book.run(1, 7)
+def test_days_that_no_run_was_to_make_are_missing_and_stand_in_one_line(empty_book):
+    empty_book.run(1, 7)
 
-    assert book.told(1, 7) == []
-    assert book.told() == [
+    assert empty_book.told(1, 7) == []
+    assert empty_book.told() == [
         ("raw/carts", "08-10", "missing", "", "No run was to make it."),
         ("trusted/sales", "08-10", "missing", "", "No run was to make it."),
         ("refined/sales_by_day", "08-10", "missing", "", "No run was to make it."),
     ]
-    assert set(book.repairs()) == {
+    assert set(empty_book.repairs()) == {
         f"storepipe run --from 2020-01-08 --to 2020-01-10 --select '{ALL}'"
     }
 
 
 def test_a_failed_range_is_one_line_that_its_repaired_days_divide(book):
-    book.run(1, 10)
     book.run(2, 9, only=["refined/sales_by_day"], sales_by_day=AWAY)
     book.run(4, 5, only=["refined/sales_by_day"])
     book.run(7, only=["refined/sales_by_day"], sales_by_day=REFUSED)
@@ -33,7 +32,6 @@ def test_a_failed_range_is_one_line_that_its_repaired_days_divide(book):
 
 
 def test_days_that_failed_alike_in_runs_of_their_own_are_joined_where_they_touch(book):
-    book.run(1, 10)
     for number in (2, 4, 5):
         book.run(number, only=["refined/sales_by_day"], sales_by_day=AWAY)
 
@@ -41,7 +39,6 @@ def test_days_that_failed_alike_in_runs_of_their_own_are_joined_where_they_touch
 
 
 def test_a_day_whose_cause_was_repaired_alone_tells_so(book):
-    book.run(1, 10)
     book.run(4, carts=REFUSED)
     book.run(4, only=["raw/carts"])
 
@@ -59,7 +56,6 @@ def test_a_day_whose_cause_was_repaired_alone_tells_so(book):
 
 
 def test_a_table_without_days_that_failed_alone_is_made_alone(book):
-    book.run(1, 10)
     book.run(2, 5, only=["refined/sales_by_city"], sales_by_city=AWAY)
 
     assert book.told() == [

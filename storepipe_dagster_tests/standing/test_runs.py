@@ -10,38 +10,37 @@ from storepipe_dagster_tests.standing.small_graph import ALL, AWAY, REFUSED, sal
 GONE = "The process of this run ended before the run did."
 
 
-def test_a_failed_step_is_told_and_named_by_what_it_kept_from_its_turn(book):
-    run_id = book.run(4, carts=AWAY)
+def test_a_failed_step_is_told_and_named_by_what_it_kept_from_its_turn(empty_book):
+    run_id = empty_book.run(4, carts=AWAY)
     why = "raw/carts: The database is away. Run again."
 
-    assert book.told(4, 4) == [
+    assert empty_book.told(4, 4) == [
         ("raw/carts", "04-04", "failed", "passing", "The database is away. Run again."),
         ("trusted/sales", "04-04", "missing", "passing", why),
         ("refined/sales_by_city", "", "missing", "passing", why),
         ("refined/sales_by_day", "04-04", "missing", "passing", why),
     ]
-    assert {line.run_id for line in book.list(4, 4)} == {run_id}
-    assert set(book.repairs(4, 4)) == {
+    assert {line.run_id for line in empty_book.list(4, 4)} == {run_id}
+    assert set(empty_book.repairs(4, 4)) == {
         f"storepipe run --from 2020-01-04 --to 2020-01-04 --select '{ALL}'"
     }
 
 
-def test_a_failed_blocking_check_is_told_though_the_day_was_made(book):
-    book.run(5, check=True)
+def test_a_failed_blocking_check_is_told_though_the_day_was_made(empty_book):
+    empty_book.run(5, check=True)
     why = "every_line_is_sold_once failed. 2 rows break the rule."
 
-    assert book.told(5, 5) == [
+    assert empty_book.told(5, 5) == [
         ("trusted/sales", "05-05", "failed", "permanent", why),
         ("refined/sales_by_city", "", "missing", "permanent", f"trusted/sales: {why}"),
         ("refined/sales_by_day", "05-05", "missing", "permanent", f"trusted/sales: {why}"),
     ]
-    assert set(book.repairs(5, 5)) == {
+    assert set(empty_book.repairs(5, 5)) == {
         "storepipe run --from 2020-01-05 --to 2020-01-05 --select 'key:\"trusted/sales\"+'"
     }
 
 
 def test_a_day_that_no_check_has_judged_is_told_though_it_was_made(book):
-    book.run(1, 10)
     book.run(5, check=AWAY)
 
     assert ("trusted/sales", "05-05", "failed", "passing") in [line[:4] for line in book.told()]
@@ -50,7 +49,6 @@ def test_a_day_that_no_check_has_judged_is_told_though_it_was_made(book):
 
 
 def test_bad_settings_are_permanent(book):
-    book.run(1, 10)
     book.run(3, sales_by_day=REFUSED)
 
     assert book.told() == [
@@ -62,7 +60,6 @@ def test_bad_settings_are_permanent(book):
 
 
 def test_a_day_that_was_not_made_again_is_stale(book):
-    book.run(1, 10)
     book.run(6, sales=AWAY)
     why = "trusted/sales: The database is away. Run again."
 
@@ -74,7 +71,6 @@ def test_a_day_that_was_not_made_again_is_stale(book):
 
 
 def test_a_day_of_a_run_that_goes_on_is_in_progress_but_not_what_it_has_made(book):
-    book.run(1, 10)
     book.run(4, sales_by_day=AWAY)
     seen = []
     book.run(4, sales=lambda: seen.extend([*book.told(), *book.repairs()]))
@@ -88,7 +84,6 @@ def test_a_day_of_a_run_that_goes_on_is_in_progress_but_not_what_it_has_made(boo
 
 
 def test_a_run_whose_process_ended_is_a_passing_failure(book):
-    book.run(1, 10)
     run = book.waiting(4)
     book.instance.report_run_failed(run, GONE)
 
@@ -101,7 +96,6 @@ def states(book):
 
 
 def test_a_run_that_the_daemon_starts_again_is_in_progress(book):
-    book.run(1, 10)
     run = book.of_the_daemon(4)
     book.instance.report_run_failed(run, GONE)
 
@@ -117,7 +111,6 @@ def test_a_run_that_the_daemon_starts_again_is_in_progress(book):
     ],
 )
 def test_a_run_of_a_backfill_starts_again_only_while_that_goes_on(book, status, state):
-    book.run(1, 10)
     backfill = book.backfill(status) if status else "deleted"
     run = book.of_the_daemon(4, **{BACKFILL_ID_TAG: backfill})
     book.instance.report_run_failed(run, GONE)
@@ -125,11 +118,11 @@ def test_a_run_of_a_backfill_starts_again_only_while_that_goes_on(book, status, 
     assert {line.state for line in book.list()} == {state}
 
 
-def test_a_cancelled_run_leaves_missing_what_was_never_made_and_nothing_else(book):
-    book.run(1, 3)
-    book.instance.report_run_canceled(book.waiting(3, 4))
+def test_a_cancelled_run_leaves_missing_what_was_never_made_and_nothing_else(empty_book):
+    empty_book.run(1, 3)
+    empty_book.instance.report_run_canceled(empty_book.waiting(3, 4))
 
-    assert book.told(1, 4) == [
+    assert empty_book.told(1, 4) == [
         ("raw/carts", "04-04", "missing", "", "The run was cancelled before."),
         ("trusted/sales", "04-04", "missing", "", "The run was cancelled before."),
         ("refined/sales_by_day", "04-04", "missing", "", "The run was cancelled before."),

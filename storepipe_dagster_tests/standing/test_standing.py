@@ -2,10 +2,8 @@
 
 import json
 
-import dagster as dg
 import pytest
 
-from storepipe_dagster.instance import CONFIGURATION
 from storepipe_dagster.standing.standing import Standing
 from storepipe_dagster.standing.troubles import State
 from storepipe_dagster_tests.standing.small_graph import (
@@ -22,13 +20,10 @@ from storepipe_dagster_tests.standing.small_graph import (
 
 
 def test_nothing_stands_where_every_day_was_made(book):
-    book.run(1, 10)
-
     assert book.list() == []
 
 
 def test_days_are_unfit_if_rows_that_are_there_broke_a_rule(book):
-    book.run(1, 10)
     book.run(4, check=True)
     book.run(5, sales=REFUSED)  # the rows of the run before are there
     assert book.standing().unfit_days(sales.key) == {"2020-01-04"}
@@ -39,7 +34,6 @@ def test_days_are_unfit_if_rows_that_are_there_broke_a_rule(book):
 
 
 def test_a_repaired_day_is_no_more_in_the_list(book):
-    book.run(1, 10)
     book.run(4, carts=AWAY)
     book.run(4)
 
@@ -47,7 +41,6 @@ def test_a_repaired_day_is_no_more_in_the_list(book):
 
 
 def test_a_failed_check_is_no_more_in_the_list_once_the_day_was_made_well(book):
-    book.run(1, 10)
     book.run(4, check=True)
     book.run(4)
 
@@ -55,7 +48,6 @@ def test_a_failed_check_is_no_more_in_the_list_once_the_day_was_made_well(book):
 
 
 def test_a_failure_after_a_success_stands_and_the_last_failure_is_the_reason(book):
-    book.run(1, 10)
     book.run(4, sales_by_day=AWAY)
     book.run(4, sales_by_day=REFUSED)
 
@@ -63,7 +55,6 @@ def test_a_failure_after_a_success_stands_and_the_last_failure_is_the_reason(boo
 
 
 def test_a_cancelled_run_does_not_hide_an_earlier_failure(book):
-    book.run(1, 10)
     book.run(4, sales_by_day=AWAY)
     book.instance.report_run_canceled(book.waiting(4))
 
@@ -73,7 +64,6 @@ def test_a_cancelled_run_does_not_hide_an_earlier_failure(book):
 
 
 def test_a_run_that_waits_or_was_cancelled_in_the_queue_hides_no_check_that_failed_since(book):
-    book.run(1, 10)
     waiting = []
     book.run(4, sales=lambda: waiting.append(book.waiting(4)), check=True)
     why = "every_line_is_sold_once failed. 2 rows break the rule."
@@ -87,7 +77,6 @@ def test_a_run_that_waits_or_was_cancelled_in_the_queue_hides_no_check_that_fail
 
 
 def test_rows_that_broke_a_rule_are_unfit_until_they_are_made_again_and_not_only_asked_for(book):
-    book.run(1, 10)
     book.run(4, check=True)
     book.waiting(4)
 
@@ -95,29 +84,31 @@ def test_rows_that_broke_a_rule_are_unfit_until_they_are_made_again_and_not_only
     assert book.standing().unfit_days(sales.key) == {"2020-01-04"}
 
 
-def test_of_an_instance_without_runs_everything_is_missing(book):
-    assert [line[:3] for line in book.told()] == [
+def test_of_an_instance_without_runs_everything_is_missing(empty_book):
+    assert [line[:3] for line in empty_book.told()] == [
         ("raw/carts", "01-10", "missing"),
         ("trusted/sales", "01-10", "missing"),
         ("refined/sales_by_city", "", "missing"),
         ("refined/sales_by_day", "01-10", "missing"),
     ]
-    assert set(book.repairs()) == {
+    assert set(empty_book.repairs()) == {
         f"storepipe run --from 2020-01-01 --to 2020-01-10 --select '{ALL}'"
     }
 
 
-def test_the_first_day_is_the_first_that_was_made_or_asked_for(book):
+def test_the_first_day_is_the_first_that_was_made_or_asked_for(empty_book):
     graph = DEFS.resolve_asset_graph()
-    assert Standing(book.instance, graph).first_day == "2020-01-01"
-    book.run(6)
-    assert Standing(book.instance, graph).first_day == "2020-01-06"
-    book.run(4, carts=AWAY)
-    assert Standing(book.instance, graph).days_until("2020-01-05") == ["2020-01-04", "2020-01-05"]
+    assert Standing(empty_book.instance, graph).first_day == "2020-01-01"
+    empty_book.run(6)
+    assert Standing(empty_book.instance, graph).first_day == "2020-01-06"
+    empty_book.run(4, carts=AWAY)
+    assert Standing(empty_book.instance, graph).days_until("2020-01-05") == [
+        "2020-01-04",
+        "2020-01-05",
+    ]
 
 
 def test_a_day_that_a_roll_back_took_away_is_missing_until_it_is_made_again(book):
-    book.run(1, 10)
     book.roll_back(4)
 
     assert [line[:3] for line in book.told()] == [("trusted/sales", "04-04", "missing")]
@@ -129,20 +120,19 @@ def test_a_day_that_a_roll_back_took_away_is_missing_until_it_is_made_again(book
     assert book.list() == []
 
 
-def test_what_failed_before_a_roll_back_is_no_reason_and_what_failed_after_it_is(book):
-    book.run(4, only=["trusted/sales"], sales=REFUSED)
-    book.run(1, 10)
-    book.roll_back(4)
-    assert [line[4] for line in book.told()] == ["A roll back went to a version without it."]
+def test_what_failed_before_a_roll_back_is_no_reason_and_what_failed_after_it_is(empty_book):
+    empty_book.run(4, only=["trusted/sales"], sales=REFUSED)
+    empty_book.run(1, 10)
+    empty_book.roll_back(4)
+    assert [line[4] for line in empty_book.told()] == ["A roll back went to a version without it."]
 
-    book.run(4, only=["trusted/sales"], sales=REFUSED)
-    assert [line[2:] for line in book.told()] == [
+    empty_book.run(4, only=["trusted/sales"], sales=REFUSED)
+    assert [line[2:] for line in empty_book.told()] == [
         ("failed", "permanent", "The database refuses: no.")
     ]
 
 
 def test_a_day_that_came_back_and_broke_a_rule_stands_until_it_is_judged_to_be_well(book):
-    book.run(1, 10)
     book.judge(4, 5, check=True)
     assert [line[:3] for line in book.told()] == [("trusted/sales", "04-05", "failed")]
     assert book.standing().unfit_days(sales.key) == {"2020-01-04", "2020-01-05"}
@@ -160,37 +150,30 @@ POSTGRES = {
 }
 
 
-@pytest.fixture(params=["laptop", "production"])
-def kept_book(request, tmp_path, monkeypatch):
-    """On the storage of a laptop, SQLite, and of production, PostgreSQL."""
-    configuration = CONFIGURATION
-    if request.param == "production":
-        database = request.getfixturevalue("postgres").create_database()
-        for name, value in database.environment().items():
-            monkeypatch.setenv(name, value)
-        configuration = json.dumps({"storage": {"postgres": {"postgres_db": POSTGRES}}})
-    (tmp_path / "dagster.yaml").write_text(configuration)
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "2000")
-    with dg.DagsterInstance.get() as instance:
+@pytest.fixture
+def production_book(postgres, tmp_path, monkeypatch, open_home):
+    """A book on the storage of production, PostgreSQL."""
+    for name, value in postgres.create_database().environment().items():
+        monkeypatch.setenv(name, value)
+    configuration = {"storage": {"postgres": {"postgres_db": POSTGRES}}}
+    (tmp_path / "dagster.yaml").write_text(json.dumps(configuration))
+    with open_home(tmp_path) as instance:
         yield Book(instance)
 
 
-def test_it_is_told_from_a_history_that_is_kept(kept_book):
-    kept_book.run(1, 10)
-    kept_book.run(2, 4, only=["refined/sales_by_day"], sales_by_day=AWAY)
-    kept_book.run(3, only=["refined/sales_by_day"])
-    kept_book.run(5, check=True)
-    kept_book.run(5)
+def test_it_is_told_from_the_history_of_production(production_book):
+    production_book.run(1, 3, check=True)
+    production_book.run(1, 3)
+    production_book.run(1, 3, only=["refined/sales_by_day"], sales_by_day=AWAY)
+    production_book.run(2, only=["refined/sales_by_day"])
 
-    assert [line[:4] for line in kept_book.told()] == [
-        ("refined/sales_by_day", "02-02", "failed", "passing"),
-        ("refined/sales_by_day", "04-04", "failed", "passing"),
+    assert [line[:4] for line in production_book.told(1, 3)] == [
+        ("refined/sales_by_day", "01-01", "failed", "passing"),
+        ("refined/sales_by_day", "03-03", "failed", "passing"),
     ]
 
 
 def test_what_was_materialized_and_does_not_exist_any_more_is_missing(book):
-    book.run(1, 10)
     days = {day(number) for number in range(1, 11)}
     existing = {carts.key: {*days}, sales.key: days - {day(4)}, sales_by_city.key: set()}
 
@@ -207,7 +190,6 @@ def test_what_was_materialized_and_does_not_exist_any_more_is_missing(book):
 
 
 def test_a_failure_that_came_later_counts_more_than_that_a_day_does_not_exist(book):
-    book.run(1, 10)
     book.run(4, sales=REFUSED)
     existing = {sales.key: {day(number) for number in range(1, 11)} - {day(4)}}
 
@@ -217,7 +199,6 @@ def test_a_failure_that_came_later_counts_more_than_that_a_day_does_not_exist(bo
 
 
 def test_a_day_that_was_not_materialized_again_is_missing_if_it_does_not_exist(book):
-    book.run(1, 10)
     book.run(4, carts=AWAY)
     existing = {sales.key: {day(number) for number in range(1, 11)} - {day(4)}}
 

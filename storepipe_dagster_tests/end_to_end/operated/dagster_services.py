@@ -99,7 +99,7 @@ class Webserver(Service):
 
     def command(self) -> Sequence[str | Path]:
         own = ("-h", "127.0.0.1", "-p", str(self.port))
-        return [sys.executable, "-m", "dagster_webserver", *own, "-w", self.workspace]
+        return [sys.executable, "-m", "storepipe_dagster.webserver", *own, "-w", self.workspace]
 
     def answers(self) -> bool:
         try:
