@@ -342,7 +342,7 @@ def test_who_watches_a_run_in_another_process_sees_its_events_as_they_come(batch
 
     def see(entry, _cursor):
         with arrived:
-            seen.append(entry.user_message)
+            seen.append(entry.dagster_event.message)
             arrived.notify()
 
     run = run_three_days(batching).dagster_run
