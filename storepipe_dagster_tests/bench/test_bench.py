@@ -231,6 +231,7 @@ def _is_sound(cart):
     return True
 
 
+@pytest.mark.slow
 def test_captures_by_hand_hold_the_records_that_ours_hold(tmp_path):
     with store_process(carts=1000, days=2) as url:
         home = Home(tmp_path / "home", url)

@@ -128,6 +128,7 @@ def test_a_managed_identity_opens_an_account_by_its_name(secure_azurite, in_a_pr
     assert set(way.asked) == {f"{account.name}.blob.core.windows.net:443"}
 
 
+@pytest.mark.slow
 def test_who_is_logged_in_with_az_opens_the_account(secure_azurite, in_a_process, tmp_path):
     read = in_a_process(
         AZURE_STORAGE_CONNECTION_STRING=without_key(secure_azurite.new_account()),

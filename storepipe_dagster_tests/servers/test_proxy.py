@@ -185,6 +185,7 @@ def test_a_question_for_the_head_is_answered_busy_without_a_body(azure_proxy, la
     assert lake.get_blob_client("raw", "first").get_blob_properties().size == 2
 
 
+@pytest.mark.slow
 def test_azures_own_client_gets_over_busy_answers(azurite, azure_proxy):
     account = azurite.new_account(port=azure_proxy.port)
     lake = BlobServiceClient.from_connection_string(

@@ -162,6 +162,7 @@ def test_postgres_keeps_what_was_committed_and_its_databases_apart():
     assert mine.password not in repr(mine)
 
 
+@pytest.mark.slow
 def test_a_stopped_azurite_keeps_its_blobs():
     with Azurite() as azurite:
         lake = BlobServiceClient.from_connection_string(azurite.new_account().connection_string)
