@@ -134,14 +134,22 @@ def run(
     multiple=True,
     help="Show a table as it was at a version, for example trusted.sales=3; may be repeated.",
 )
+@click.option(
+    "--unsafe",
+    is_flag=True,
+    help="Let the query do all that DuckDB can: read and write any file of yours, load extensions.",
+)
 @format_option
-def sql(query: str, as_of: str | None, versions: tuple[str, ...], form: str) -> None:
-    """Ask the lake with DuckDB SQL: schemas raw_relational, trusted and refined."""
+def sql(query: str, as_of: str | None, versions: tuple[str, ...], unsafe: bool, form: str) -> None:
+    """Ask the lake with DuckDB SQL: schemas raw_relational, trusted and refined.
+
+    A query reads these tables and nothing else: no other files, no COPY, no ATTACH.
+    """
     import duckdb
 
     from storepipe_dagster.history import tables
     from storepipe_dagster.io_managers.lakes import lake_of
-    from storepipe_dagster.resources.lake_sql import LakeSql
+    from storepipe_dagster.resources.lake_sql import LakeSql, expect_reading
     from storepipe_dagster.settings import settings
 
     lake = lake_of(settings())
@@ -149,8 +157,10 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], form: str) -> 
         moment = tables.moment_of(as_of) if as_of is not None else None
         numbers = dict(tables.named_version(lake, text) for text in versions)
         with LakeSql(lake).connect(
-            moment, numbers, queries=[query], skip_damaged=True
+            moment, numbers, queries=[query], skip_damaged=True, sealed=not unsafe
         ) as connection:
+            if not unsafe:
+                expect_reading(connection, query)
             print_query(connection, query, form)
     except duckdb.Error as error:
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import duckdb
 
+from storepipe_dagster.errors import UserError
 from storepipe_dagster.history.tables import (
     NoSuchVersionError,
     UnreadableTableError,
@@ -33,6 +34,9 @@ SCHEMAS = {
     "trusted": TableKey(("trusted",)),
     "refined": TableKey(("refined",)),
 }
+# What reads, and what a PIVOT makes for itself in memory.
+READING = {duckdb.StatementType.SELECT, duckdb.StatementType.CREATE, duckdb.StatementType.EXPLAIN}
+WRITES_FILES = re.compile(r"\b(copy|export)\b", re.IGNORECASE)
 NO_TABLE = re.compile(r"Catalog Error: Table with name (.+) does not exist!")
 PARAMETER = re.compile(r"\$[a-z_]\w*")
 TABLE = re.compile(rf"\b({'|'.join(SCHEMAS)})\.\"?(\w+)", re.IGNORECASE)
@@ -41,6 +45,10 @@ OF_THE_CATALOG = re.compile(
     r"\b(duckdb_\w+|information_schema|pragma\w*|show|describe|use)\b", re.IGNORECASE
 )
 Table = tuple[str, str]  # schema and name
+
+
+class NotReadingError(UserError):
+    """A query does more than to read tables of the lake."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class LakeSql:
         *,
         queries: Sequence[str] | None = None,
         skip_damaged: bool = False,
+        sealed: bool = False,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A DuckDB connection with one view per table that exists, or that ``queries`` name.
 
@@ -65,6 +74,7 @@ class LakeSql:
         ``NoSuchVersionError`` for a version that is named and not there. A table that cannot be
         read as of the time has no view, and only a query that needs it raises that error; with
         ``skip_damaged`` also one whose file is damaged, which is an error at once otherwise.
+        A connection that is ``sealed`` reads files in the folders of the tables, and no others.
         """
         lost: dict[str, NoSuchVersionError | UnreadableTableError] = {}
         at_versions = {tuple(key.path): number for key, number in (versions or {}).items()}
@@ -91,6 +101,8 @@ class LakeSql:
                     if not skip_damaged:
                         raise
                     lost[table] = error
+            if sealed:
+                self._seal(connection)
             try:
                 yield connection
             except duckdb.CatalogException as error:
@@ -98,6 +110,12 @@ class LakeSql:
                 if found and found[1].lower() in lost:
                     raise lost[found[1].lower()] from error
                 raise
+
+    def _seal(self, connection: duckdb.DuckDBPyConnection) -> None:
+        tables = ", ".join(_quoted(self.lake.path(key)) for key in SCHEMAS.values())
+        connection.execute(f"SET allowed_directories = [{tables}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
 
     def _tables(
         self, connection: duckdb.DuckDBPyConnection, queries: Sequence[str] | None
@@ -168,6 +186,17 @@ class LakeSql:
         if not names:
             return registered(connection, dataset_of(table, names), table.table_uri)
         return self.lake.delta_in_sql(connection, table, names)
+
+
+def expect_reading(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise ``NotReadingError`` for a query that could write files, or load code."""
+    for statement in connection.extract_statements(query):
+        explains = statement.type == duckdb.StatementType.EXPLAIN  # and may do what it explains
+        if statement.type not in READING or (explains and WRITES_FILES.search(query)):
+            raise NotReadingError(
+                f"{statement.type.name} is refused: `storepipe sql` reads tables of the lake and "
+                "does nothing else. In your own shell, --unsafe lets it do all that DuckDB can."
+            )
 
 
 def named_tables(

@@ -14,9 +14,14 @@ from deltalake import DeltaTable, write_deltalake
 
 from storepipe_dagster.history.tables import UnreadableTableError
 from storepipe_dagster.io_managers.lake import Lake
-from storepipe_dagster.resources.lake_sql import LakeSql, named_tables
+from storepipe_dagster.resources.lake_sql import (
+    LakeSql,
+    NotReadingError,
+    expect_reading,
+    named_tables,
+)
 from storepipe_dagster.rule_checks import day_bounds, no_rows
-from storepipe_dagster_tests.io_managers.lakes import on_both
+from storepipe_dagster_tests.io_managers.lakes import on_both, only_in_a_folder
 
 SALES = pa.schema(
     [
@@ -321,3 +326,97 @@ def test_a_table_that_is_not_there_is_missed_among_all_that_are(lake):
         LakeSql(lake).connect(queries=["FROM refined.sales"]) as connection,
     ):
         connection.sql("FROM refined.sales")
+
+
+# --- sealed -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sealed(lake):
+    """Asks a lake with one table and a capture as `storepipe sql` does."""
+    write_sales(lake, date(2024, 1, 1))
+    with lake.write(f"{lake.root}/raw/users/20240101T060000.000000Z.json") as file:
+        file.write(b'[{"email": "anna@example.com"}]')
+
+    def rows(query):
+        with LakeSql(lake=lake).connect(queries=[query], sealed=True) as connection:
+            expect_reading(connection, query)
+            return connection.sql(query).fetchall()
+
+    return rows
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT cart_id FROM trusted.sales",
+        "WITH s AS (FROM trusted.sales) SELECT cart_id FROM s ORDER BY random()",
+        "SELECT cart_id FROM trusted.sales WHERE sale_date = '2024-01-01'; SELECT 1",
+    ],
+)
+@on_both
+def test_a_sealed_connection_reads_tables(sealed, query):
+    assert sealed(query) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("SHOW ALL TABLES", "DESCRIBE trusted.sales", "SUMMARIZE trusted.sales", "PRAGMA version"),
+        *("EXPLAIN FROM trusted.sales", "PIVOT trusted.sales ON cart_id USING count(*)"),
+    ],
+)
+@only_in_a_folder
+def test_it_tells_of_tables_and_turns_them(sealed, query):
+    assert sealed(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "FROM read_text('{root}/raw/users/20240101T060000.000000Z.json')",
+        "FROM read_text('{root}/trusted/../raw/users/20240101T060000.000000Z.json')",
+        "FROM read_json('{root}/trusted/../raw/users/*.json')",
+        "FROM '{root}/raw/users/20240101T060000.000000Z.json'",
+        "FROM glob('/etc/*')",
+        "FROM read_csv('/etc/passwd', header = false)",
+        "FROM '/etc/hosts.csv'",
+        "SELECT * FROM trusted.sales, read_blob('/etc/passwd')",
+        "CREATE TABLE stolen AS FROM read_text('/etc/passwd')",
+        "CREATE PERSISTENT SECRET s (TYPE azure)",
+    ],
+)
+def test_it_reads_no_other_file(sealed, lake, query):
+    with pytest.raises(duckdb.Error):
+        sealed(query.format(root=lake.root))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY trusted.sales TO '{root}/trusted/copy.parquet' (USE_TMP_FILE false)",
+        "EXPLAIN ANALYZE COPY trusted.sales TO '{root}/trusted/copy.parquet'",
+        "EXPLAIN /* */ ANALYZE\nEXPORT DATABASE '{root}/trusted/all'",
+        "SELECT 1; COPY (SELECT 1) TO '{root}/trusted/copy.csv'",
+        "ATTACH '{root}/trusted/new.db' AS new",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "RESET allowed_directories",
+        "EXPORT DATABASE '{root}/trusted/all'",
+        "PREPARE p AS COPY (SELECT 1) TO '{root}/trusted/copy.csv'; EXECUTE p",
+        "CALL pragma_version()",
+        "VACUUM",
+    ],
+)
+def test_it_does_nothing_but_read(sealed, lake, query):
+    before = lake.all_in(f"{lake.root}/trusted")
+    with pytest.raises((NotReadingError, duckdb.Error)):
+        sealed(query.format(root=lake.root))
+    assert lake.all_in(f"{lake.root}/trusted") == before
+
+
+@only_in_a_folder
+def test_a_refused_query_names_what_it_is_and_the_way_out(sealed):
+    with pytest.raises(NotReadingError, match=r"^COPY is refused: .* --unsafe"):
+        sealed("COPY trusted.sales TO '/tmp/sales.csv'")
