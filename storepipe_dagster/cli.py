@@ -23,8 +23,9 @@ import click
 from storepipe_dagster import history_commands
 from storepipe_dagster.atomic_files import write_atomically
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.open_files import limit, raise_limit, with_remedy
+from storepipe_dagster.open_files import limit, with_remedy
 from storepipe_dagster.printing import format_option, on_screen, print_query
+from storepipe_dagster.process import prepare_process
 from storepipe_dagster.status_command import status
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -225,7 +226,7 @@ storepipe.add_command(status)
 
 def main() -> None:
     """Run a command; a mistake of the user's ends in one message and exit code 1."""
-    raise_limit()
+    prepare_process()
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
         storepipe(prog_name="storepipe")

@@ -7,7 +7,7 @@ import dagster as dg
 from storepipe_dagster.check_queries import expect_known_tables
 from storepipe_dagster.graph import ASSETS, CHECKS, GRAPH, RULES
 from storepipe_dagster.jobs import JOBS
-from storepipe_dagster.open_files import raise_limit
+from storepipe_dagster.process import prepare_process
 from storepipe_dagster.resources import deployments
 from storepipe_dagster.schedules import SCHEDULES
 from storepipe_dagster.sensors import sensors
@@ -33,7 +33,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 defs = build_definitions(read_settings())
 
 # Code servers and run workers begin here.
-raise_limit()
+prepare_process()
 
 # What is loaded by now is kept to the end. Python's collector would look through all of it each
 # time that some records have been read, which took longer than to read them.

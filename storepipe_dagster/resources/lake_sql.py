@@ -189,8 +189,11 @@ class LakeSql:
 
 
 def expect_reading(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Raise ``NotReadingError`` for a query that could write files, or load code."""
-    for statement in connection.extract_statements(query):
+    """Raise ``NotReadingError`` for a query that could write files, or load code; or is empty."""
+    statements = connection.extract_statements(query)
+    if not statements:
+        raise NotReadingError("The query is empty. Example: FROM refined.sales_by_day")
+    for statement in statements:
         explains = statement.type == duckdb.StatementType.EXPLAIN  # and may do what it explains
         if statement.type not in READING or (explains and WRITES_FILES.search(query)):
             raise NotReadingError(

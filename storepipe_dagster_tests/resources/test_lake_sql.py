@@ -417,6 +417,13 @@ def test_it_does_nothing_but_read(sealed, lake, query):
 
 
 @only_in_a_folder
+@pytest.mark.parametrize("query", ["", " ;; ", "-- nothing"])
+def test_a_refused_query_may_be_empty(sealed, query):
+    with pytest.raises(NotReadingError, match="The query is empty"):
+        sealed(query)
+
+
+@only_in_a_folder
 def test_a_refused_query_names_what_it_is_and_the_way_out(sealed):
     with pytest.raises(NotReadingError, match=r"^COPY is refused: .* --unsafe"):
         sealed("COPY trusted.sales TO '/tmp/sales.csv'")
