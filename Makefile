@@ -4,7 +4,9 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope
-UV_VERSION := 0.13.9
+# What installs and builds the rest.
+BUILD_LOCK := uv pip compile --group pyproject.toml:build --universal --python-version 3.10 \
+	--no-emit-index-url --generate-hashes --no-header --no-annotate --quiet -o requirements-build.lock
 LOCK := uv pip compile pyproject.toml --extra production --universal --python-version 3.10 \
 	--no-emit-index-url --generate-hashes --no-header --quiet -o requirements.lock
 # What tests, checks and benchmarks need besides.
@@ -24,16 +26,18 @@ help:  ## Tell what there is
 
 install: .venv/.installed  ## Only the environment, in .venv; needs Python 3.10+ with pip
 
-$(UV):
+$(UV): requirements-build.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "storepipe needs Python 3.10 or newer; name one with: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
-		--target .uv "uv==$(UV_VERSION)"
+		--target .uv --upgrade --no-deps --require-hashes --requirement requirements-build.lock
+	@touch $@
 
 .venv/.installed: requirements.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv
 	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
-	$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable .
+	$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable . \
+		--build-constraints requirements-build.lock
 	@touch $@
 
 developers: .venv/.developers
@@ -80,6 +84,7 @@ format: developers  ## Let ruff mend what it can
 	$(BIN)/ruff format .
 
 lock: | $(UV)  ## Pin the newest versions that pyproject.toml allows
+	.uv/bin/$(BUILD_LOCK) --upgrade
 	.uv/bin/$(LOCK) --upgrade
 	.uv/bin/$(DEVELOPERS_LOCK) --upgrade
 	.uv/bin/$(CLUSTER_LOCK) --upgrade

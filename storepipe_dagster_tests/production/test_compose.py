@@ -116,12 +116,13 @@ def test_services_run_as_nobody_special_on_an_image_of_no_named_registry():
 
 
 def test_the_image_is_installed_as_the_environment_is():
-    (version,) = re.findall(r"^UV_VERSION := (\S+)$", (TOP / "Makefile").read_text(), re.MULTILINE)
-
-    assert f"UV_VERSION={version}" in instructions("ARG")
-    (libraries,) = [line for line in instructions("RUN") if "--constraints" in line]
+    (uv,) = [line for line in instructions("RUN") if line.startswith("pip install")]
+    assert "--require-hashes --requirement requirements-build.lock" in uv
+    (libraries,) = [line for line in instructions("RUN") if " --constraints" in line]
     assert "--require-hashes" in libraries
     assert "--extra production" in libraries
+    (ours,) = [line for line in instructions("RUN") if line.endswith(" .")]
+    assert "--build-constraints requirements-build.lock" in ours
 
 
 @pytest.mark.skipif(
