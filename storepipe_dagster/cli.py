@@ -7,6 +7,7 @@ Heavy modules are imported inside the commands, so that ``--help`` is quick.
 
 import contextlib
 import gc
+import io
 import json
 import os
 import signal
@@ -227,6 +228,9 @@ storepipe.add_command(status)
 def main() -> None:
     """Run a command; a mistake of the user's ends in one message and exit code 1."""
     prepare_process()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale may lack letters
+            stream.reconfigure(errors="backslashreplace")
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
         storepipe(prog_name="storepipe")

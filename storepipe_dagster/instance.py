@@ -7,6 +7,7 @@ each batch that Dagster hands it (``DAGSTER_EVENT_BATCH_SIZE``) in one transacti
 """
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -217,7 +218,9 @@ class BatchingSqliteStorage(DagsterSqliteStorage):
 
 def use_dagster_home(default: Path) -> None:
     """Point Dagster at its home; unless DAGSTER_HOME names one, at ours, made if absent."""
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+    size = os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH_SIZE))
+    if not re.fullmatch("[0-9]{1,9}", size):
+        raise InstanceError(f"DAGSTER_EVENT_BATCH_SIZE={size} is no number of events.")
     os.environ.setdefault("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", str(SENSOR_SECONDS))
     if "DAGSTER_HOME" not in os.environ:
         configuration = default / "dagster.yaml"

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -16,10 +17,17 @@ from typing import Any
 
 import click
 
+from storepipe_dagster.errors import UserError
+
 ROWS_AT_A_TIME = 10_000
 WIDE = 1_000
 FORMATS = ("table", "csv", "json")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # as config of a run
+
+
+class DuplicateColumnsError(UserError):
+    """Columns have one name, and the format has room for one."""
+
 
 format_option = click.option(
     "--format",
@@ -46,11 +54,15 @@ def print_query(connection: Any, query: str, form: str, width: int | None = None
         while rows := result.fetchmany(ROWS_AT_A_TIME):
             writer.writerows(rows)
         return
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise DuplicateColumnsError(
+            f"The columns {', '.join(twice)} are there more than once, which JSON cannot show: "
+            "name them with AS."
+        )
     separator = "["
     while rows := result.fetchmany(ROWS_AT_A_TIME):
         for row in rows:
-            record = dict(zip(names, map(_finite, row), strict=True))
-            click.echo(separator + json.dumps(record, default=plain, ensure_ascii=False))
+            click.echo(separator + as_json(dict(zip(names, row, strict=True))))
             separator = ","
     click.echo("[]" if separator == "[" else "]")
 
@@ -94,18 +106,27 @@ def _connected() -> Iterator[Any]:
         yield connection
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no Infinity: they are null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def as_json(value: Any) -> str:
+    """A value of DuckDB's as JSON: decimals are exact numbers, times are ISO 8601.
 
-
-def plain(value: Any) -> Any:
-    """JSON for what has none: numbers stay numbers, times are ISO 8601."""
+    JSON has no NaN and no Infinity: they are null.
+    """
+    if isinstance(value, dict):
+        members = (f"{_text(key)}: {as_json(member)}" for key, member in value.items())
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_json, value))}]"
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    return str(value)
+        return f"{value:f}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "null"
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return _text(value.isoformat() if isinstance(value, date) else value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 @contextmanager
@@ -115,5 +136,5 @@ def on_screen() -> Iterator[Callable[[str], None]]:
     While a step runs, Dagster's compute logs take what is written to standard error, and its copy
     of that to the screen may end before the last lines.
     """
-    with os.fdopen(os.dup(sys.stderr.fileno()), "w") as screen:
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w", errors="backslashreplace") as screen:
         yield lambda line: click.echo(line, file=screen)

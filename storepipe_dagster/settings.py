@@ -5,12 +5,15 @@ What a deployment is made of is in ``resources.deployments``; nothing else reads
 
 import re
 import string
+from collections.abc import Collection
 from datetime import date, time
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -24,6 +27,11 @@ STAGING = re.compile(r"dbfs:/[^/].*|/Volumes/[^/]+/[^/]+/[^/]+.*")
 PUBLIC_API = "https://fakestoreapi.com"
 CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
 SERVICE_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+OURS = "STOREPIPE_"
+NEARLY = 0.85
+READ_BY_OTHERS = {"DAGSTER_HOME", "DAGSTER_POSTGRES_PASSWORD", "DAGSTER_EVENT_BATCH_SIZE"} | {
+    *SERVICE_PRINCIPAL
+}
 MYSQL = ("mysql_host", "mysql_user", "mysql_password", "mysql_database")
 
 
@@ -111,6 +119,13 @@ class Settings(BaseSettings):
         if url is not None:
             _web_address(url.get_secret_value())
         return url
+
+    @field_validator("storepipe_start_date")
+    @classmethod
+    def _of_our_time(cls, day: date) -> date:
+        if not date(1970, 1, 1) <= day < date(2200, 1, 1):
+            raise ValueError("is not a day from 1970 to 2199")
+        return day
 
     @field_validator("storepipe_day_deadline")
     @classmethod
@@ -217,6 +232,7 @@ def read_settings(**overrides: Any) -> Settings:
         settings = Settings(**overrides)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+    expect_known_names(dotenv_values(Path(".env")))
     if unset := settings.missing():
         remedy = "set it in the environment or in .env (see .env.example)."
         if settings.on_cluster:
@@ -228,6 +244,16 @@ def read_settings(**overrides: Any) -> Settings:
             f"DAGSTER_DEPLOYMENT={settings.dagster_deployment} needs {', '.join(unset)}: {remedy}"
         )
     return settings
+
+
+def expect_known_names(variables: Collection[str]) -> None:
+    """Raise ``SettingsError`` for a name that is ours, or nearly, and that nothing reads."""
+    known = {name.upper() for name in Settings.model_fields} | READ_BY_OTHERS
+    for name in sorted(name for name in variables if name.upper() not in known):
+        near = get_close_matches(name.upper(), known, 1, NEARLY)
+        if near or name.upper().startswith(OURS):
+            hint = f": did you mean {near[0]}?" if near else ". See .env.example for what there is."
+            raise SettingsError(f".env sets {name}, which is no setting{hint}")
 
 
 def _explain(problem: Any) -> str:

@@ -3,10 +3,18 @@
 No partitions here: which days exist is in ``partitions``.
 """
 
+import re
 from datetime import datetime, timezone
 
 CAPTURE_STAMP = "%Y%m%dT%H%M%S.%fZ"
 STAMP_PATTERN = r"\d{8}T\d{6}\.\d{6}Z"
+# What Python reads by itself differs from version to version.
+TIME = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)"
+    r"([T ](?P<minute>([01]\d|2[0-3]):[0-5]\d)(:(?P<second>[0-5]\d)([.,](?P<fraction>\d{1,9}))?)?"
+    r"(?P<zone>[Zz]|[+-]\d\d(:?[0-5]\d)?)?)?",
+    re.ASCII,
+)
 
 
 def utc_time(text: str) -> datetime:
@@ -14,10 +22,18 @@ def utc_time(text: str) -> datetime:
 
     A time without an offset is UTC, a date alone is its midnight. Raises ``ValueError``.
     """
-    time = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
-    return (
-        time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+    found = TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:64]!r} is no ISO 8601 time")
+    zone = (found["zone"] or "Z").upper().replace("Z", "+00").replace(":", "")
+    time = datetime.fromisoformat(
+        f"{found['day']}T{found['minute'] or '00:00'}:{found['second'] or '00'}"
+        f".{(found['fraction'] or '').ljust(6, '0')[:6]}{zone[:3]}:{zone[3:] or '00'}"
     )
+    try:
+        return time.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError(f"{text!r} is no time of the years 1 to 9999") from None
 
 
 def capture_stamp(time: datetime) -> str:

@@ -322,6 +322,13 @@ def test_a_home_that_is_named_already_is_used_as_it_is(no_home, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("size", ["abc", "-1", "1.5", "", "²"])
+def test_a_batch_size_that_is_no_number_is_named(no_home, tmp_path, monkeypatch, size):
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", size)
+    with pytest.raises(InstanceError, match=f"DAGSTER_EVENT_BATCH_SIZE={size} is no number"):
+        use_dagster_home(tmp_path)
+
+
 def test_a_batch_size_that_is_set_already_is_kept(no_home, tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "7")
     use_dagster_home(tmp_path)

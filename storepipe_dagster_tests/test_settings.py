@@ -374,3 +374,38 @@ def test_an_empty_query_is_none(read):
     assert read(STOREPIPE_API_URL="https://store.example/?").storepipe_api_url == (
         "https://store.example"
     )
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "2200-01-01", "9999-12-31"])
+def test_a_start_date_beyond_our_time_is_refused(read, day):
+    with pytest.raises(SettingsError, match="STOREPIPE_START_DATE .* is not a day from 1970"):
+        read(STOREPIPE_START_DATE=day)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("STOREPIPE_API_ULR=x", "STOREPIPE_API_ULR, which is no setting: did you mean STOREPIPE_A"),
+        ("STOREPIPE_COLOUR=x", "STOREPIPE_COLOUR, which is no setting. See .env.example"),
+        ("MYSQL_PASWORD=hunter2", "did you mean MYSQL_PASSWORD?"),
+        ("DAGSTER_DEPLOYMNT=azure", "did you mean DAGSTER_DEPLOYMENT?"),
+        ("AZURE_STORAGE_CONECTION_STRING=hunter2", "did you mean AZURE_STORAGE_CONNECTION_STRING?"),
+    ],
+)
+def test_a_misspelt_variable_in_the_dotenv_file_is_named(read, tmp_path, line, told):
+    (tmp_path / ".env").write_text(f"{line}\n")
+    with pytest.raises(SettingsError) as caught:
+        read()
+    assert told in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_variables_of_others_and_small_letters_are_no_mistake(read, tmp_path):
+    lines = [
+        "PATH=x",
+        "AZURE_AUTHORITY_HOST=x",
+        "storepipe_start_date=2024-01-01",
+        "DAGSTER_HOME=x",
+    ]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    assert read().storepipe_start_date == date(2024, 1, 1)

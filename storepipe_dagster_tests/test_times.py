@@ -20,6 +20,11 @@ def utc(*parts):
         ("2020-03-02T01:30:00+02:00", utc(2020, 3, 1, 23, 30)),
         ("2020-03-02T12:34:56.789012", utc(2020, 3, 2, 12, 34, 56, 789012)),
         ("2020-03-02", utc(2020, 3, 2)),
+        ("2020-03-02 12:34", utc(2020, 3, 2, 12, 34)),
+        ("2020-03-02T12:34Z", utc(2020, 3, 2, 12, 34)),
+        ("2020-03-02T00:00:00.1+0200", utc(2020, 3, 1, 22, 0, 0, 100000)),
+        ("2020-03-02T00:00:00,123456789-02", utc(2020, 3, 2, 2, 0, 0, 123456)),
+        ("9999-12-31", utc(9999, 12, 31)),
     ],
 )
 def test_a_time_is_read_as_utc(text, expected):
@@ -27,9 +32,25 @@ def test_a_time_is_read_as_utc(text, expected):
     assert utc_time(text).utcoffset() == timedelta(0)
 
 
-@pytest.mark.parametrize("text", ["", "Z", "yesterday", "2020-02-30", "2020-03-02T25:00:00Z"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "Z", "yesterday", "2020-02-30", "2020-03-02T25:00:00Z", "2020-03-02T24:00"),
+        # What only some versions of Python read.
+        *("20200302", "2020-W10-1", "2020-03-02T12", "2020-03-02T1234", "2020-03-02x12:34"),
+        *(
+            "2020-03-02T12:34:56.",
+            "2020-03-02T12:34+99:00",
+            "２０２０-03-02",
+            "0001-01-01T00:00+01:00",
+        ),
+        *("9999-12-31T23:59-01:00", "2020-03-02T12:34:60Z", " 2020-03-02"),
+    ],
+)
 def test_what_is_not_a_time_is_an_error(text):
-    with pytest.raises(ValueError, match=r"isoformat|day is out of range|hour must be"):
+    with pytest.raises(
+        ValueError, match=r"ISO 8601|day is out of|strictly between|years 1 to 9999"
+    ):
         utc_time(text)
 
 

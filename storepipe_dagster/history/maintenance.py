@@ -24,8 +24,9 @@ from storepipe_dagster.io_managers.lake import Key, Lake, persistent
 SMALL_FILE = 16 * 2**20
 FILE_SIZE = 128 * 2**20
 RESTORE = "RESTORE"
-# ``Lake.write`` names what it has not finished so; so old a one was left by a killed write.
-UNFINISHED = re.compile(r"\.[^/]+\.[0-9a-f]{32}")
+# What ``Lake.write`` has not finished, and delta-rs in a folder; so old a one was left by a killed
+# write.
+UNFINISHED = re.compile(r"\.[^/]+\.[0-9a-f]{32}|[^/]+#\d+")
 UNFINISHED_FOR = timedelta(days=1)
 
 

@@ -4,8 +4,9 @@ A version is offered only if all of its files are there: its data is whole, or t
 there is instead.
 """
 
+import re
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timezone
 
 import deltalake
 
@@ -24,6 +25,8 @@ from storepipe_dagster.times import utc_time
 ZONES = ("trusted", "refined")
 DELETION_VECTORS = "deletionVectors"
 MOST_SHOWN = 8
+DATE = re.compile("[0-9-]+")
+NUMBER = re.compile("[0-9]{1,18}")
 
 
 class UnreadableTableError(UserError):
@@ -61,7 +64,7 @@ def find_table(lake: Lake, name: str) -> TableKey:
 def named_version(lake: Lake, text: str) -> tuple[TableKey, int]:
     """A table and its version, from a text such as ``trusted.sales=3``."""
     name, equals, number = text.partition("=")
-    if not equals or not number.isdigit():
+    if not equals or not NUMBER.fullmatch(number):
         raise NoSuchVersionError(f"{text!r} names no version. Example: trusted.sales=3")
     return find_table(lake, name), int(number)
 
@@ -142,21 +145,14 @@ def moment_of(text: str) -> datetime:
     Raises ``TimeError``.
     """
     try:
-        return _end_of(date.fromisoformat(text))
-    except ValueError:
-        pass
-    try:
-        return utc_time(text)
+        moment = utc_time(text)
+        # A date alone has nothing but its digits.
+        return datetime.combine(moment, time.max, timezone.utc) if DATE.fullmatch(text) else moment
     except ValueError:
         raise TimeError(
             f"{text!r} is neither a date nor a time. Examples: 2020-01-31, 2020-01-31T12:30:00Z, "
             "2020-01-31T12:30:00+02:00."
         ) from None
-
-
-def _end_of(day: date) -> datetime:
-    midnight = datetime.combine(day, time(), timezone.utc)
-    return midnight + timedelta(days=1) - timedelta(microseconds=1)
 
 
 def _ranges(numbers: Sequence[int]) -> str:

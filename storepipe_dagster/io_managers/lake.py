@@ -111,8 +111,11 @@ class Lake:
 
     def parquet_in_sql(self, connection: Any, path: str, files: Sequence[str]) -> str:
         """What reads Parquet files below a path in DuckDB's SQL, their folders as columns."""
-        del connection, path  # another lake has a use for them
-        return f"FROM {_read_parquet(files, hive=True)}"
+        del connection  # another lake has a use for it
+        # DuckDB makes a column of each folder like a=b, and the lake may be in one.
+        above = [f'"{part.split("=")[0]}"' for part in path.split("/") if "=" in part]
+        columns = f"* EXCLUDE ({', '.join(dict.fromkeys(above))})" if above else "*"
+        return f"SELECT {columns} FROM {_read_parquet(files, hive=True)}"
 
     def delta_in_sql(self, connection: Any, table: Any, files: Sequence[str]) -> str:
         """What reads some files of a Delta table in DuckDB's SQL."""

@@ -19,6 +19,7 @@ from pymysql.protocol import MysqlPacket  # type: ignore[import-untyped]
 from storepipe_dagster.ahead import made_ahead
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.resources.database import Row
+from storepipe_dagster.resources.mysql_errors import is_passing
 from storepipe_dagster.resources.mysql_packets import Packets
 
 ROWS_PER_TEXT = 500  # more are no faster: Python transposes them an iterator each
@@ -128,6 +129,10 @@ def load(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> boo
         )
     except (ValueError, pa.ArrowTypeError):
         return False  # rows too short, or a column of this and that
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated or is_passing(error):
+            raise
+        return False  # refused, by the server or a proxy before it; INSERT tells what is wrong else
     finally:
         driver.upload = None  # type: ignore[union-attr]
     return result.rowcount == len(rows) and driver.warnings == 0  # type: ignore[union-attr]

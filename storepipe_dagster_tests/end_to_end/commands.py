@@ -15,7 +15,7 @@ import duckdb
 
 from storepipe_dagster.io_managers.azure_lake import CONTAINERS, AzureLake
 from storepipe_dagster.io_managers.lake import Lake
-from storepipe_dagster.printing import plain
+from storepipe_dagster.printing import as_json
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster_tests.end_to_end import forks
 
@@ -122,4 +122,4 @@ class Home:
 
 def _rows(lake: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
     rows = lake.sql(query).to_arrow_table().to_pylist()
-    return json.loads(json.dumps(rows, default=plain))
+    return json.loads(as_json(rows))

@@ -163,6 +163,8 @@ def test_captures_stay_and_what_killed_writes_left_goes_after_a_day(run, lake):
         "raw/carts/cart_date=2020-01-01/.hidden.json": True,
         f"raw/carts/cart_date=2020-01-01/.20200102T000000.000000Z.json.{'a' * 32}": False,
         f"refined/store_report/.index.html.{'b' * 32}": False,
+        "trusted/sales/sale_date=2020-01-01/part-1.parquet#12": False,
+        "trusted/sales/_delta_log/00000000000000000009.json#1": False,
     }
     for name in names:
         with lake.write(f"{lake.root}/{name}") as file:
@@ -175,7 +177,7 @@ def test_captures_stay_and_what_killed_writes_left_goes_after_a_day(run, lake):
     assert {name: lake.files.exists(f"{lake.root}/{name}") for name in names} == names
     assert lake.files.exists(young)
     (output,) = [e for e in done.all_events if e.event_type_value == "STEP_OUTPUT"]
-    assert output.step_output_data.metadata["unfinished_files_removed"].value == 2
+    assert output.step_output_data.metadata["unfinished_files_removed"].value == 4
 
 
 @on_both

@@ -63,6 +63,13 @@ def test_a_time_is_utc_unless_it_tells_and_a_date_is_the_end_of_its_day(text, mo
     assert named.moment_of(text) == moment
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59Z"])
+def test_the_ends_of_time_are_times(tables, lake, text):
+    assert named.moment_of(text).year in {1, 9999}
+    with LakeSql(lake=lake).connect(named.moment_of(text)) as connection:
+        connection.sql("SHOW ALL TABLES")
+
+
 @pytest.mark.parametrize("text", ["", "yesterday", "2020-13-01"])
 def test_what_is_no_time_is_an_error_with_examples(text):
     with pytest.raises(named.TimeError, match=r"neither a date nor a time\. Examples"):

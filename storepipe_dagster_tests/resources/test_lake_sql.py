@@ -328,6 +328,14 @@ def test_a_table_that_is_not_there_is_missed_among_all_that_are(lake):
         connection.sql("FROM refined.sales")
 
 
+def test_a_folder_above_that_looks_like_a_column_is_none(tmp_path):
+    lake = Lake(root=str(tmp_path / "home=1" / "a=b" / "lake"))
+    write_parquet(lake, "users", [{"user_id": 1}])
+    write_parquet(lake, "carts/cart_date=2024-01-01", [{"cart_id": 7}])
+    assert ask(lake, "FROM raw_relational.users") == [(1,)]
+    assert ask(lake, "SELECT * FROM raw_relational.carts") == [(7, date(2024, 1, 1))]
+
+
 # --- sealed -----------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.layers.mysql.schemas import PRODUCTS
 from storepipe_dagster.layers.relational import schemas
-from storepipe_dagster.resources import mysql_bulk
+from storepipe_dagster.resources import mysql, mysql_bulk
 from storepipe_dagster.resources.database import DatabaseError, of_days
 from storepipe_dagster_tests.resources.cart_lines import (
     CAPTURE,
@@ -64,6 +64,19 @@ def test_a_day_is_loaded_by_load_data(database):
     assert replace(database) == 3
     assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
         "LOAD DATA LOCAL INFILE 'rows' INTO TABLE cart_items CHARACTER SET utf8mb4 ",
+        "INSERT INTO storepipe_loads ",
+    ]
+
+
+def test_a_day_is_inserted_where_loading_is_refused_on_the_way(database, monkeypatch):
+    connect = mysql.BulkConnection
+    refusing = {"local_infile": False}  # as a proxy does; @@local_infile says ON
+    monkeypatch.setattr(mysql, "BulkConnection", lambda *a, **k: connect(*a, **k | refusing))
+    statements = statements_of(database)
+    assert replace(database) == 3
+    assert [s for s in statements if s.startswith(("LOAD", "INSERT"))] == [
+        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE cart_items CHARACTER SET utf8mb4 ",
+        "INSERT INTO cart_items ",
         "INSERT INTO storepipe_loads ",
     ]
 
