@@ -258,7 +258,8 @@ def expect_known_names(variables: Collection[str]) -> None:
 
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][0]).upper()
-    return f"{name} cannot be used: {problem['msg']}. See .env.example for what it may be."
+    reason = problem["msg"].removeprefix("Value error, ")
+    return f"{name} cannot be used: {reason}. See .env.example for what it may be."
 
 
 @cache

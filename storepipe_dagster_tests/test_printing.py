@@ -74,9 +74,7 @@ def test_columns_of_one_name_are_refused_in_json(capsys):
 
 
 def test_a_locale_without_letters_is_no_error():
-    code = (
-        "from storepipe_dagster.cli import main; import sys; sys.argv[1:] = ['run', '--é']; main()"
-    )
+    code = "import sys; from storepipe_dagster.cli import main; sys.argv[1:] = ['\\xe9']; main()"
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False

@@ -41,16 +41,14 @@ def test_a_time_is_read_as_utc(text, expected):
         *(
             "2020-03-02T12:34:56.",
             "2020-03-02T12:34+99:00",
-            "２０２０-03-02",
+            "\uff12020-03-02",
             "0001-01-01T00:00+01:00",
         ),
         *("9999-12-31T23:59-01:00", "2020-03-02T12:34:60Z", " 2020-03-02"),
     ],
 )
 def test_what_is_not_a_time_is_an_error(text):
-    with pytest.raises(
-        ValueError, match=r"ISO 8601|day is out of|strictly between|years 1 to 9999"
-    ):
+    with pytest.raises(ValueError, match=r"ISO 8601|out of range|between|years 1 to"):
         utc_time(text)
 
 
