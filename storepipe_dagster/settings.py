@@ -141,6 +141,13 @@ class Settings(BaseSettings):
             StorageAccount.from_connection_string(text.get_secret_value())
         return text
 
+    @field_validator("azure_storage_account_name")
+    @classmethod
+    def _is_an_account(cls, name: str | None) -> str | None:
+        if name is not None:
+            StorageAccount.named(name)
+        return name
+
     @field_validator("databricks_host")
     @classmethod
     def _workspace_url(cls, host: str | None) -> str | None:

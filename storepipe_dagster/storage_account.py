@@ -3,9 +3,12 @@
 Pure text; who opens connections is ``io_managers.azure_lake``.
 """
 
+import base64
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+NAME = re.compile("[a-z0-9]{3,24}")
 PUBLIC_SUFFIX = "core.windows.net"
 # The emulator's account and key are the same everywhere and published by Microsoft.
 EMULATOR = (
@@ -31,7 +34,14 @@ class StorageAccount:
 
     @classmethod
     def named(cls, name: str) -> "StorageAccount":
-        """An account of the public cloud, opened with the default Azure credential."""
+        """An account of the public cloud, opened with the default Azure credential.
+
+        Raises ``ConnectionStringError`` for what is no account's name.
+        """
+        if not NAME.fullmatch(name):
+            raise ConnectionStringError(
+                "it is no storage account's name: 3 to 24 small letters and digits, and no address"
+            )
         return cls(name, f"https://{name}.blob.{PUBLIC_SUFFIX}")
 
     @classmethod
@@ -49,10 +59,11 @@ class StorageAccount:
         name = parts.get("accountname") or _name_in(endpoint)
         if not name:
             raise ConnectionStringError("it has no AccountName")
-        if {"?", "@"} & set(endpoint):
+        _expect_address(endpoint)
+        if not _is_key(parts.get("accountkey")):
             raise ConnectionStringError(
-                "its BlobEndpoint is more than an address; a signature stands in "
-                "SharedAccessSignature"
+                "its AccountKey is not whole: it is Base64, whose length is a multiple of four, "
+                "mostly by an = or two at its end. Copy it again"
             )
         protocol = parts.get("defaultendpointsprotocol", "https")
         return cls(
@@ -69,7 +80,33 @@ def _parts(text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.strip().split(";") if part.strip()]
     if not pairs or not all(separator and value for _, separator, value in pairs):
         raise ConnectionStringError("it is not a list of Name=value separated by ';'")
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+    found = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if spaced := [name for name, value in found.items() if len(value.split()) > 1]:
+        raise ConnectionStringError(f"there are spaces in the value of {', '.join(spaced)}")
+    return found
+
+
+def _expect_address(endpoint: str) -> None:
+    """Raise ``ConnectionStringError`` for more than where an account is."""
+    if {"?", "@"} & set(endpoint):
+        raise ConnectionStringError(
+            "its BlobEndpoint is more than an address; a signature stands in SharedAccessSignature"
+        )
+    address = urlsplit(endpoint)
+    folders = [part for part in address.path.split("/") if part]
+    of_the_account = 0 if ".blob." in (address.hostname or "") else 1
+    if len(folders) > of_the_account:
+        raise ConnectionStringError(
+            f"its BlobEndpoint leads into the account, to {folders[of_the_account]!r}: leave that "
+            "away, as the containers are ours to name"
+        )
+
+
+def _is_key(key: str | None) -> bool:
+    try:
+        return key is None or bool(base64.b64decode(key, validate=True))
+    except ValueError:
+        return False
 
 
 def _suffix_in(endpoint: str) -> str | None:

@@ -25,7 +25,7 @@ MYSQL = {
 AZURE = {
     **MYSQL,
     "DAGSTER_DEPLOYMENT": "azure",
-    "AZURE_STORAGE_CONNECTION_STRING": "AccountName=lake;AccountKey=hunter2-azure==",
+    "AZURE_STORAGE_CONNECTION_STRING": "AccountName=lake;AccountKey=hunter2azure",
 }
 SET_BY_DATABRICKS = {"DATABRICKS_RUNTIME_VERSION"}
 READ_BY_COMPOSE = {"DAGSTER_POSTGRES_PASSWORD"}
@@ -118,7 +118,7 @@ def test_each_variable_is_read(read, variable, value, read_as):
     ],
 )
 def test_a_secret_is_read_but_never_shown(read, variable):
-    value = "AccountName=lake;AccountKey=hunter2=="
+    value = "AccountName=lake;AccountKey=hunter2="
     settings = read(**{variable: value})
     assert getattr(settings, variable.lower()).get_secret_value() == value
     assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()} " + str(
@@ -183,7 +183,7 @@ def test_an_empty_value_that_is_needed_is_missing(read):
         ("STOREPIPE_SPARK_REMOTE", "sc://", "should match pattern"),
         ("MYSQL_PORT", "hunter2", "Input should be a valid integer"),
         ("AZURE_STORAGE_CONNECTION_STRING", "hunter2", "is not a list of Name=value"),
-        ("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=hunter2==", "it has no AccountName"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=hunter2=", "it has no AccountName"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_one_error_that_names_the_variable(

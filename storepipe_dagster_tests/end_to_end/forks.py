@@ -187,6 +187,9 @@ def begin(
     os.dup2(err, 2)
     os.close(out)
     os.close(err)
+    # Those of before are of other files, which could be searched.
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -64,12 +64,12 @@ def test_without_a_secret_spark_is_left_to_the_cluster():
 @pytest.mark.parametrize(
     "options",
     [
-        options_of("AccountName=mine;AccountKey=hunter2"),
+        options_of("AccountName=mine;AccountKey=hunter2="),
         options_of("AccountName=mine;SharedAccessSignature=hunter2"),
         abfs_options(StorageAccount.named("mine"), PRINCIPAL),
     ],
     ids=["key", "signature", "principal"],
 )
 def test_spark_hides_the_secret_among_the_settings_of_its_session(options):
-    secret = next(name for name, value in options.items() if value == "hunter2")
+    secret = next(name for name, value in options.items() if value.startswith("hunter2"))
     assert re.search(HIDDEN["spark.sql.redaction.options.regex"], secret)

@@ -106,7 +106,7 @@ def azure(tmp_path, monkeypatch):
         mysql_password="hunter2-mysql",
         mysql_database="store",
         mysql_ssl_ca="/etc/ca.pem",
-        azure_storage_connection_string="AccountName=lake;AccountKey=hunter2==",
+        azure_storage_connection_string="AccountName=lake;AccountKey=hunter2=",
     )
 
 
@@ -137,7 +137,7 @@ def test_no_secret_is_shown(azure):
     given = deployments.resources(azure)
     assert "hunter2" not in repr(given)
     assert given["database"].password == "hunter2-mysql"
-    assert lake_of(azure).account.key == "hunter2=="
+    assert lake_of(azure).account.key == "hunter2="
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_on_the_cluster_there_is_no_launcher_no_database_and_the_clusters_own_sp
         dagster_deployment="databricks",
         databricks_runtime_version="18.0",
         azure_storage_connection_string=(
-            "AccountName=lake;AccountKey=hunter2==;EndpointSuffix=core.chinacloudapi.cn"
+            "AccountName=lake;AccountKey=hunter2=;EndpointSuffix=core.chinacloudapi.cn"
         ),
     )
     given = deployments.resources(there)
