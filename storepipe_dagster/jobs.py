@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from storepipe_dagster.graph import CHECKS, GRAPH
-from storepipe_dagster.history.ops import maintain_lake, roll_back_op
+from storepipe_dagster.history.ops import maintain_lake, roll_back_job
 from storepipe_dagster.layers.refined.checks import THE_DUE_DAY
 from storepipe_dagster.standing_checks import standing_checks
 
@@ -30,14 +30,11 @@ STORE_TRANSFORM = dg.define_asset_job(
     selection=dg.AssetSelection.groups("trusted", "refined") - CALENDAR,
     description="From the relational extract to the metrics and the report.",
 )
-ROLL_BACK_TABLE = dg.GraphDefinition(
-    "roll_back",  # the op has the job's name
-    node_defs=[roll_back_op(GRAPH, CHECKS)],
-    description="Makes a Delta table what it was at a version or a time, as a new version.",
-).to_job(
-    name="roll_back_table",
+ROLL_BACK_TABLE = roll_back_job(
+    GRAPH,
+    CHECKS,
     # What the launchpad opens with, to be filled in; nothing is rolled back before it is.
-    config={"ops": {"roll_back_table": {"config": {"table": "", "version": None, "time": None}}}},
+    {"ops": {"roll_back_table": {"config": {"table": "", "version": None, "time": None}}}},
 )
 LAKE_MAINTENANCE = dg.GraphDefinition(
     "lake_maintenance",

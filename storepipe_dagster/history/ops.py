@@ -58,18 +58,21 @@ class RollBackConfig(dg.Config):
     )
 
 
-def roll_back_op(graph: AssetGraph, checks: Sequence[dg.AssetChecksDefinition]) -> dg.OpDefinition:
-    """The op that rolls tables of a graph back, which these checks judge."""
+def roll_back_job(
+    graph: AssetGraph,
+    checks: Sequence[dg.AssetChecksDefinition],
+    config: dict[str, Any] | None = None,
+) -> dg.JobDefinition:
+    """The job that rolls tables of a graph back, and then validates them by these checks."""
 
     @dg.op(pool=TABLES)
     def roll_back_table(
         context: dg.OpExecutionContext, config: RollBackConfig, lake: dg.ResourceParam[Lake]
-    ) -> None:
+    ) -> dict[str, Any]:
         """Make a Delta table what it was at a version or a time, as a new version.
 
-        Nothing is lost: the versions in between stay, and can be rolled back to in turn. What came
-        back is judged by the blocking checks of the table and of those made together with it. What
-        is made from the table is not touched: the log tells what to do with it.
+        Nothing is lost: the versions in between stay, and can be rolled back to in turn. What is
+        made from the table is not touched: the log tells what to do with it.
         """
         if (config.version is None) == (config.time is None):
             raise RollBackError("Give either a version or a time to go back to.")
@@ -82,24 +85,39 @@ def roll_back_op(graph: AssetGraph, checks: Sequence[dg.AssetChecksDefinition]) 
         for event in _events(key, done, there, also):
             context.log_event(event)
         _tell(context.log, key, done, there, also)
+        return {"path": key.path, "days": there, "before": done.before, "to": done.to.number}
+
+    @dg.op  # in no pool: its runs of checks are, and would wait for themselves
+    def validate_table(
+        context: dg.OpExecutionContext, rolled_back: dict[str, Any], lake: dg.ResourceParam[Lake]
+    ) -> None:
+        """Run the blocking checks of the table, and of those made together with it."""
+        key = dg.AssetKey(rolled_back["path"])
         wrong = [
             *judging.judge(
                 context.instance,
                 lake,
                 checks,
                 {key, *company.siblings(graph, key)},
-                there,
+                rolled_back["days"],
                 {name: tag for name, tag in context.run.tags.items() if name.startswith(OUR_TAGS)},
             )
         ]
         if wrong:
             raise RulesBrokenError(
-                f"{table_name(key)} is as it was at version {done.to.number}, and not well: "
+                f"{table_name(key)} is as it was at version {rolled_back['to']}, and not well: "
                 f"{'; '.join(wrong)} To take the roll back back: "
-                f"storepipe rollback {table_name(key)} --to-version {done.before}"
+                f"storepipe rollback {table_name(key)} --to-version {rolled_back['before']}"
             )
 
-    return roll_back_table
+    return dg.GraphDefinition(
+        "roll_back",  # the op has the job's name
+        node_defs=[roll_back_table, validate_table],
+        dependencies={
+            "validate_table": {"rolled_back": dg.DependencyDefinition("roll_back_table")}
+        },
+        description="Makes a Delta table what it was at a version or a time, as a new version.",
+    ).to_job(name="roll_back_table", config=config)
 
 
 def _events(

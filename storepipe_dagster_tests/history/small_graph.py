@@ -3,7 +3,7 @@
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from storepipe_dagster.history.ops import roll_back_op
+from storepipe_dagster.history.ops import roll_back_job
 from storepipe_dagster.partitions import DAYS, days_of
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.rule_checks import day_bounds, no_rows
@@ -52,7 +52,4 @@ def checks(context: dg.AssetCheckExecutionContext, lake_sql: dg.ResourceParam[La
             yield no_rows(connection, (check.asset_key, check.name), queries[check.name], bounds)
 
 
-ROLL_BACK_TABLE = dg.GraphDefinition(
-    "roll_back",
-    node_defs=[roll_back_op(AssetGraph.from_assets([cart_lines, by_day, by_product]), [checks])],
-).to_job(name="roll_back_table")
+ROLL_BACK_TABLE = roll_back_job(AssetGraph.from_assets([cart_lines, by_day, by_product]), [checks])

@@ -1,6 +1,7 @@
 """Tests of rolling a table back, as the job that does it."""
 
 import logging
+import threading
 
 import dagster as dg
 import pyarrow as pa
@@ -328,3 +329,26 @@ def test_what_cannot_be_done_is_an_error_and_changes_nothing(
     assert tables.delta(PRODUCTS).version() == 3
     assert tables.rows(PRODUCTS) == [("1", "Cap")]
     assert materialized(instance, PRODUCTS) == {}
+
+
+@only_in_a_folder
+def test_its_validation_does_not_wait_for_the_slot_that_it_holds_itself(tables, lake):
+    version = tables.sell("2020-01-01", (1, "1.10"))
+    tables.sell("2020-01-01", (1, "2.20"))
+    pools = {"concurrency": {"pools": {"granularity": "op", "default_limit": 1}}}
+    config = {
+        "ops": {"roll_back_table": {"config": {"table": "trusted.sales", "version": version}}}
+    }
+    done = []
+
+    def execute(instance):
+        job = ROLL_BACK_TABLE
+        resources = {"lake": lake}
+        done.append(job.execute_in_process(config, instance, resources=resources))
+
+    with dg.instance_for_test(overrides=pools) as instance:
+        thread = threading.Thread(target=execute, args=(instance,), daemon=True)
+        thread.start()
+        thread.join(60)
+        assert [result.success for result in done] == [True]
+        assert len(judged(instance)[0]) == 1
