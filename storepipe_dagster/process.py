@@ -1,15 +1,21 @@
-"""What each process of ours begins with: open files enough, private ones, and no proxy to itself.
+"""What each process of ours begins with: files enough and private, no proxy to itself, no secrets
+in the logs of libraries.
 
 Called by the commands, and by the definitions, which code servers and run workers load first.
 """
 
+import logging
 import os
+import re
 from collections.abc import MutableMapping
 
 from storepipe_dagster.open_files import raise_limit
 
 OWNER_ONLY = 0o077  # what others may not do with a new file
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# They log the address of each request: a signature is in it, or the whole is a secret.
+LOGGERS_OF_ADDRESSES = ("urllib3.connectionpool", "urllib3.util.retry", "urllib3")
+QUERY = re.compile(r"\?[^\s'\"]+")
 
 
 def prepare_process() -> None:
@@ -17,6 +23,14 @@ def prepare_process() -> None:
     raise_limit()
     os.umask(OWNER_ONLY)  # captures, tables and histories hold personal data
     reach_loopback_directly(os.environ)
+    for name in LOGGERS_OF_ADDRESSES:
+        logging.getLogger(name).addFilter(without_addresses)
+
+
+def without_addresses(record: logging.LogRecord) -> bool:
+    """Whether to log what a library says of a request; a warning loses its queries."""
+    record.msg, record.args = QUERY.sub("?...", record.getMessage()), ()
+    return record.levelno >= logging.WARNING
 
 
 def reach_loopback_directly(environment: MutableMapping[str, str]) -> None:

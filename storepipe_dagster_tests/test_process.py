@@ -1,10 +1,15 @@
 """Tests of `storepipe_dagster.process`."""
 
+import logging
 import os
 
 import pytest
 
-from storepipe_dagster.process import prepare_process, reach_loopback_directly
+from storepipe_dagster.process import (
+    prepare_process,
+    reach_loopback_directly,
+    without_addresses,
+)
 
 LOOPBACK = "localhost,127.0.0.1,::1"
 
@@ -36,3 +41,11 @@ def test_new_files_are_the_owners_only(tmp_path, monkeypatch):
         os.umask(before)
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "folder" / "file").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR])
+def test_addresses_in_a_librarys_log_lose_what_may_be_a_signature(level):
+    text = 'http://lake:443 "GET /raw?sv=1&sig=%s HTTP/1.1" 200'
+    record = logging.LogRecord("urllib3", level, "", 0, text, ("hunter2",), None)
+    assert without_addresses(record) == (level >= logging.WARNING)
+    assert record.getMessage() == 'http://lake:443 "GET /raw?... HTTP/1.1" 200'

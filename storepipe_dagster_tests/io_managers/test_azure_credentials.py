@@ -3,6 +3,7 @@
 The clients are azure-storage-blob, adlfs, delta-rs, Sail, and DuckDB through adlfs.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_ac
 
 from storepipe_dagster import storage_account
 from storepipe_dagster.io_managers.azure_lake import AzureLake
+from storepipe_dagster.process import LOGGERS_OF_ADDRESSES, without_addresses
 from storepipe_dagster_tests.io_managers.azure_cloud import (
     HEADER,
     az_login,
@@ -57,10 +59,19 @@ def test_a_key_opens_the_account(every_client, azure_account):
     assert every_client(azure_account) == PAGE
 
 
-def test_a_signature_opens_the_account(every_client, azurite):
+def test_a_signature_opens_the_account_and_stands_in_no_log(
+    every_client, azurite, caplog, monkeypatch
+):
     account = azurite.new_account()
+    signature = signature_of(account)
+    for name in LOGGERS_OF_ADDRESSES:
+        monkeypatch.setattr(logging.getLogger(name), "filters", [without_addresses])
 
-    assert every_client(with_signature(account, signature_of(account))) == PAGE
+    with caplog.at_level(logging.DEBUG):
+        assert every_client(with_signature(account, signature)) == PAGE
+
+    assert "Request URL" in caplog.text
+    assert signature.rpartition("sig=")[2] not in caplog.text
 
 
 def test_the_emulator_is_opened_by_its_short_name(every_client, azurite, monkeypatch):
