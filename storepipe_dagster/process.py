@@ -1,5 +1,4 @@
-"""What each process of ours begins with: files enough and private, no proxy to itself, no secrets
-in the logs of libraries.
+"""What each process of ours begins with: private files, no proxy to itself, no secrets in logs.
 
 Called by the commands, and by the definitions, which code servers and run workers load first.
 """
