@@ -5,6 +5,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from storepipe_dagster.history.ops import roll_back_job
 from storepipe_dagster.partitions import DAYS, days_of
+from storepipe_dagster.pools import TABLES
 from storepipe_dagster.resources.lake_sql import LakeSql
 from storepipe_dagster.rule_checks import day_bounds, no_rows
 from storepipe_dagster_tests.history.conftest import PRODUCTS, REJECTED, SALES
@@ -32,6 +33,7 @@ def by_product():
 
 
 @dg.multi_asset_check(
+    pool=TABLES,
     specs=[
         dg.AssetCheckSpec("no_revenue_is_negative", asset=SALES, blocking=True),
         dg.AssetCheckSpec("no_cart_is_rejected_and_sold", asset=REJECTED, blocking=True),
