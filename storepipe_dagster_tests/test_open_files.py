@@ -15,11 +15,19 @@ from storepipe_dagster_tests.test_failures import logged
 TELL = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
 
 
+# Not set between fork and exec: there, gRPC's threads of the tests' process have ended the child.
+LIMITED = """
+import os, resource, sys
+soft, hard, *command = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(soft), int(hard)))
+os.execv(command[0], command)
+"""
+
+
 def limited(command, soft, hard, **options):
     """The result of a command that starts with these limits."""
     return subprocess.run(
-        command,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),
+        [sys.executable, "-c", LIMITED, str(soft), str(hard), *command],
         capture_output=True,
         text=True,
         check=False,
