@@ -62,6 +62,13 @@ def test_no_secret_stands_in_the_file_and_none_has_a_blank_default():
     assert [key for key, value in secrets.items() if value and ":?" not in value] == []
 
 
+def test_the_webserver_is_ours_and_knows_its_public_name():
+    webserver = SERVICES["webserver"]
+
+    assert webserver["command"][:3] == ["python", "-m", "storepipe_dagster.webserver"]
+    assert "STOREPIPE_DAGSTER_URL" in webserver["environment"]
+
+
 def test_only_this_machine_reaches_the_webserver_and_nobody_the_rest():
     assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
         "webserver": ["127.0.0.1:3000:3000"]
