@@ -30,8 +30,8 @@ class OwnPagesOnly:
 
     def __init__(self, app: ASGIApp, public_url: str | None) -> None:
         self.app = app
-        self.public = urlsplit(public_url or "")
-        self.hosts = LOOPBACK | {self.public.hostname}
+        self.own = {_server(public_url.partition("//")[2])} if public_url else set()
+        self.hosts = LOOPBACK | {name for name, _ in self.own}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the application does, or with the reason why not."""
@@ -44,23 +44,27 @@ class OwnPagesOnly:
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if _hostname(host) not in self.hosts:
+        asked = _server(host)
+        if asked[0] not in self.hosts:
             return (
                 f"This webserver is not known as {host!r}: set STOREPIPE_DAGSTER_URL to the "
                 "address that people open, and let a proxy pass on the Host that it was asked for."
             )
-        if origin is not None and urlsplit(origin).netloc not in {host, self.public.netloc}:
+        # A page in a sandbox has the origin "null".
+        if origin is not None and _server(origin.partition("//")[2]) not in {asked, *self.own}:
             return f"A page of {origin!r} may not use this webserver."
         if scope["type"] == "http" and scope["path"].endswith(GRAPHQL):
             return _graphql_refusal(scope["method"], headers)
         return None
 
 
-def _hostname(host: str) -> str | None:
+def _server(host_and_port: str) -> tuple[str, int | None]:
+    """The host, in small letters and empty where there is none, and the port that is named."""
     try:
-        return urlsplit(f"//{host}").hostname
+        parts = urlsplit(f"//{host_and_port}")
+        return parts.hostname or "", parts.port
     except ValueError:
-        return None
+        return "", None
 
 
 def _graphql_refusal(method: str, headers: Headers) -> str | None:

@@ -122,9 +122,21 @@ def test_nothing_is_asked_by_a_form(server, content_type):
 
 
 @pytest.mark.parametrize(
-    ("host", "status"), [("localhost:3000", 200), ("dagster.shop.example", 403), ("None", 403)]
+    ("host", "origin", "status"),
+    [
+        ("localhost:3000", None, 200),
+        ("localhost:3000", "http://localhost:3000", 200),
+        ("localhost:3000", "http://localhost:3001", 403),
+        ("localhost:3000", "null", 403),
+        ("localhost:3000", "", 403),
+        ("localhost:3000", "http://[", 403),
+        ("dagster.shop.example", None, 403),
+        ("", None, 403),
+        ("[::1", None, 403),
+        ("None", None, 403),
+    ],
 )
-def test_without_an_address_of_its_own_it_is_loopbacks_only(host, status):
+def test_without_an_address_of_its_own_it_is_loopbacks_only(host, origin, status):
     sent = []
 
     async def send(message):
@@ -134,7 +146,8 @@ def test_without_an_address_of_its_own_it_is_loopbacks_only(host, status):
         "type": "http",
         "method": "GET",
         "path": "/runs",
-        "headers": [(b"host", host.encode())],
+        "headers": [(b"host", host.encode())]
+        + ([(b"origin", origin.encode())] if origin is not None else []),
     }
     guarded = OwnPagesOnly(PlainTextResponse("in"), None)
     asyncio.run(guarded(scope, None, send))
