@@ -16,5 +16,6 @@ Orchestration on top: ``definitions``, ``graph``, ``rule_checks`` (a rule as a q
 ``check_queries``, ``jobs``, ``schedules``, ``sensors`` (which tell ``messages``),
 ``runs`` (which take ``turns``), ``standing`` (what is failed
 or missing), ``failures`` (what passes), ``instance``, ``run_launcher``, ``cli``.
+``process`` (what each process begins with), ``webserver`` (Dagster's, behind a guard), ``dev``.
 ``store`` is an embedded Fake Store compatible server, for demos and tests.
 """

@@ -62,9 +62,10 @@ def _server(host_and_port: str) -> tuple[str, int | None]:
     """The host, in small letters and empty where there is none, and the port that is named."""
     try:
         parts = urlsplit(f"//{host_and_port}")
-        return parts.hostname or "", parts.port
+        server = parts.hostname or "", parts.port
     except ValueError:
-        return "", None
+        server = "", None
+    return server
 
 
 def _graphql_refusal(method: str, headers: Headers) -> str | None:
