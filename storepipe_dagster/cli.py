@@ -284,7 +284,8 @@ def _materialize(
     offline: bool = False,
     accept_shrinking: bool = False,
 ) -> None:
-    from storepipe_dagster.instance import one_run_at_a_time, open_instance
+    from storepipe_dagster.instance import open_instance
+    from storepipe_dagster.leases import one_run_at_a_time
     from storepipe_dagster.settings import settings
 
     started = time.monotonic()
@@ -300,7 +301,7 @@ def _materialize(
     span = f"{days[0]} to {days[-1]} ({len(days)} days)" if len(days) > 1 else days[0]
     source = "the captures in the lake" if offline else settings().storepipe_api_url
     click.echo(f"{len(keys)} {plural}, {span}, from {source}", err=True)
-    with on_screen() as tell, one_run_at_a_time(home, tell), open_instance(home) as instance:
+    with on_screen() as tell, one_run_at_a_time(tell), open_instance(home) as instance:
         progress = materialize(instance, days, keys, tell, config)
     if progress.problems:
         raise RunFailedError("\n".join(progress.problems))

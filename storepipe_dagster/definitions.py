@@ -7,6 +7,7 @@ import dagster as dg
 from storepipe_dagster.check_queries import expect_known_tables
 from storepipe_dagster.graph import ASSETS, CHECKS, GRAPH, RULES
 from storepipe_dagster.jobs import JOBS
+from storepipe_dagster.leases import leasing_executor
 from storepipe_dagster.process import prepare_process
 from storepipe_dagster.resources import deployments
 from storepipe_dagster.schedules import SCHEDULES
@@ -26,7 +27,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         schedules=SCHEDULES,
         sensors=sensors(settings),
         resources=deployments.resources(settings),
-        executor=deployments.executor(settings),
+        # One process per run: its steps share one Spark session and one import of everything.
+        executor=leasing_executor,
     )
 
 

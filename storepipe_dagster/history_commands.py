@@ -69,14 +69,15 @@ def rollback(table: str, to_version: int | None, to_time: str | None) -> None:
     """
     if (to_version is None) == (to_time is None):
         raise click.UsageError("Give --to-version or --to-time.")
-    from storepipe_dagster.instance import one_run_at_a_time, open_instance
+    from storepipe_dagster.instance import open_instance
+    from storepipe_dagster.leases import one_run_at_a_time
     from storepipe_dagster.runs import run_op_job
     from storepipe_dagster.settings import settings
 
     home = settings().dagster_home
     config = {"table": table, "version": to_version, "time": to_time}
     given = {name: value for name, value in config.items() if value is not None}
-    with on_screen() as tell, one_run_at_a_time(home, tell), open_instance(home) as instance:
+    with on_screen() as tell, one_run_at_a_time(tell), open_instance(home) as instance:
         name = "roll_back_table"
         progress = run_op_job(instance, name, {"ops": {name: {"config": given}}}, tell)
     if progress.problems:

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -28,7 +28,6 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
 )
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.pool import QueuePool
 
@@ -48,6 +47,9 @@ storage:
     config:
       base_dir:
         env: DAGSTER_HOME
+run_launcher:
+  module: storepipe_dagster.run_launcher
+  class: WatchedRunLauncher
 concurrency:
   runs:
     max_concurrent_runs: 1
@@ -272,22 +274,6 @@ def open_instance(default_home: Path) -> dg.DagsterInstance:
     except (dg.DagsterError, yaml.YAMLError) as error:
         home = os.environ["DAGSTER_HOME"]
         raise InstanceError(f"DAGSTER_HOME={home} cannot be used: {error}") from None
-
-
-@contextmanager
-def one_run_at_a_time(dagster_home: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Wait until no other command runs in this home: two would read each other's half-done work."""
-    dagster_home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(dagster_home / "run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        tell(f"Waiting for another run in {dagster_home.parent} to end.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _commit_without_waiting_for_the_disk(connection: Any, _record: Any) -> None:

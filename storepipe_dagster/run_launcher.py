@@ -1,18 +1,16 @@
-"""How production starts its runs, and notices those whose process is gone.
+"""How runs are started, and how the daemon notices those whose process is gone.
 
-Runs are processes of the code server, as Dagster's default has it. It watches none of them: a run
-that was ended with its server (a reboot, a new container) would stay "started", and keep the tables
-from the others, until its time is up. This launcher lets the daemon ask the code server.
+Runs are processes of the code server, as Dagster's default has it, which watches none of them: a
+run that was killed, or went down with its machine, would keep the tables from the others until its
+time is up. This launcher lets run monitoring look at the leases.
 """
 
 from dagster import DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
-from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster._serdes import deserialize_value
 
-SECONDS_TO_ANSWER = 10
+from storepipe_dagster.leases import GONE, lapsed
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -24,22 +22,17 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Tell whether the code server that started this run still runs it.
+        """Tell whether the process of a run is alive, those of commands included.
 
-        A server that does not answer may only be busy: its runs count as running until it, or its
-        successor, does. So do the runs of commands, which no server started.
+        The daemon starts a run again at the moment it is found gone, or never; so it is not found
+        gone before its code server is back.
         """
-        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
-        if client is None:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, "No code server started it.")
+        if not lapsed(self._instance, [run]):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        server = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         try:
-            reply = client.can_cancel_execution(
-                CanCancelExecutionRequest(run_id=run.run_id), timeout=SECONDS_TO_ANSWER
-            )
+            if server is not None and server.port:  # a laptop's has a new socket each time
+                server.ping("")
         except DagsterUserCodeUnreachableError:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "Its code server does not answer.")
-        if deserialize_value(reply, CanCancelExecutionResult).can_cancel:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(
-            WorkerStatus.NOT_FOUND, "The code server has started again since, and the run is gone."
-        )
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, GONE)

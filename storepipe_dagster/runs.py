@@ -4,18 +4,15 @@ The run is recorded in the Dagster instance that the webserver shows. What the c
 made in ``cli``; here it is only handed over, line by line.
 """
 
-import os
-import socket
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
-from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -27,6 +24,7 @@ from storepipe_dagster import failures, open_files
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.lake import Lake
+from storepipe_dagster.leases import LOCK_TAG, lease, lock_name
 from storepipe_dagster.printing import QUIET
 from storepipe_dagster.resources.database import Database
 from storepipe_dagster.standing.existing import existing
@@ -34,7 +32,6 @@ from storepipe_dagster.standing.standing import Standing
 from storepipe_dagster.turns import take_turn, wait_for_tables
 
 DEFINITIONS = "storepipe_dagster.definitions"
-PROCESS_TAG = "storepipe/process"
 WARNING = 30
 NOT_RUN = "Dependencies for step"
 LINK = "databricks_run"  # in ``resources.databricks``, which is slow to import
@@ -173,21 +170,11 @@ def materialize(
     run_config: Mapping[str, Any] | None = None,
 ) -> Progress:
     """Materialise assets for a closed range of days in one run; look at the problems it met."""
-    close_abandoned_runs(instance)
-    wait_for_tables(instance, tell)
-    job = _job("store_pipeline")
     if len(days) == 1:
         tags = {PARTITION_NAME_TAG: days[0]}
     else:
         tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]}
-    run = instance.create_run_for_job(
-        job_def=job.get_definition(),
-        asset_selection=frozenset(keys),
-        run_config={**QUIET, **(run_config or {})},
-        tags={**tags, **_process()},
-        job_code_origin=job.get_python_origin(),
-    )
-    return _execute(instance, job, run, tell)
+    return _execute(instance, "store_pipeline", run_config or {}, tell, frozenset(keys), tags)
 
 
 def run_op_job(
@@ -197,16 +184,7 @@ def run_op_job(
     tell: Callable[[str], None],
 ) -> Progress:
     """Run a job of ops, as the launchpad does; look at the problems it met."""
-    close_abandoned_runs(instance)
-    wait_for_tables(instance, tell)
-    job = _job(name)
-    run = instance.create_run_for_job(
-        job_def=job.get_definition(),
-        run_config={**QUIET, **config},
-        tags=_process(),
-        job_code_origin=job.get_python_origin(),
-    )
-    return _execute(instance, job, run, tell)
+    return _execute(instance, name, config, tell)
 
 
 def standing(instance: dg.DagsterInstance, lake: Lake, database: Database) -> Standing:
@@ -215,66 +193,42 @@ def standing(instance: dg.DagsterInstance, lake: Lake, database: Database) -> St
     return Standing(instance, graph, existing(graph, lake, database))
 
 
-def _job(name: str) -> ReconstructableJob:
-    return ReconstructableRepository.for_module(DEFINITIONS, "defs").get_reconstructable_job(name)
-
-
-def _process() -> dict[str, str]:
-    """The tags of a run that is in this process, and that nobody but a person starts again."""
-    process = os.getpid()
-    return {
-        PROCESS_TAG: f"{socket.gethostname()}:{process}:{_start_of(process)}",
-        MAX_RETRIES_TAG: "0",
-    }
-
-
 def _execute(
     instance: dg.DagsterInstance,
-    job: ReconstructableJob,
-    run: dg.DagsterRun,
+    job_name: str,
+    config: Mapping[str, Any],
     tell: Callable[[str], None],
+    keys: frozenset[dg.AssetKey] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Progress:
-    try:
-        run = take_turn(instance, run, tell)
-    except BaseException:  # Ctrl-C, for example: nothing was begun
-        instance.report_run_canceled(run)
-        raise
+    repository = ReconstructableRepository.for_module(DEFINITIONS, "defs")
+    job, run_id = repository.get_reconstructable_job(job_name), str(uuid.uuid4())
+    with lease(instance, run_id):
+        wait_for_tables(instance, tell)
+        run = instance.create_run_for_job(
+            run_id=run_id,
+            job_def=job.get_definition(),
+            run_config={**QUIET, **config},
+            # It holds the home's lock, and only a person starts it again.
+            tags={LOCK_TAG: lock_name() or "", MAX_RETRIES_TAG: "0", **(tags or {})},
+            asset_selection=keys,
+            job_code_origin=job.get_python_origin(),
+        )
+        try:
+            run = take_turn(instance, run, tell)
+        except BaseException:  # Ctrl-C, for example: nothing was begun
+            instance.report_run_canceled(run)
+            raise
     plan = instance.get_execution_plan_snapshot(str(run.execution_plan_snapshot_id))
     progress = Progress(tell, len(plan.steps))
-    instance.add_event_listener(run.run_id, progress.follow)
+    instance.add_event_listener(run_id, progress.follow)
     for _ in execute_run_iterator(job, run, instance):
         pass
-    finished = instance.get_run_by_id(run.run_id)
+    finished = instance.get_run_by_id(run_id)
     if (finished is None or not finished.is_success) and not progress.problems:
-        progress.problems.append(f"Run {run.run_id} did not succeed; its log tells why: make dev.")
+        progress.problems.append(
+            f"Run {run_id} was ended in Dagster before it was complete: run the command again."
+            if finished and finished.status is dg.DagsterRunStatus.CANCELED
+            else f"Run {run_id} did not succeed; its log tells why: make dev."
+        )
     return progress
-
-
-def close_abandoned_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs as failed whose process on this machine is gone, so that none hangs for ever."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=ACTIVE_RUN_STATUSES)):
-        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
-        if host == socket.gethostname() and not _is_alive(process):
-            instance.report_run_failed(run, "The process of this run ended before the run did.")
-
-
-def _is_alive(process: str) -> bool:
-    """Whether a process is there: its id, and when it started, as ids are used again."""
-    number, _, start = process.partition(":")
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return start in {"", _start_of(int(number))}
-
-
-def _start_of(process: int) -> str:
-    """When a process started, in ticks since the machine did; nothing where there is no /proc."""
-    try:
-        told = Path(f"/proc/{process}/stat").read_text()
-    except FileNotFoundError:
-        return ""
-    _, _, after_its_name = told.rpartition(")")
-    return after_its_name.split()[19]

@@ -51,13 +51,12 @@ def status(first: datetime | None, last: datetime | None, selection: str | None,
     from storepipe_dagster.io_managers.lakes import lake_of
     from storepipe_dagster.partitions import DAYS, day_range
     from storepipe_dagster.resources import deployments
-    from storepipe_dagster.runs import close_abandoned_runs, selected_assets, standing
+    from storepipe_dagster.runs import selected_assets, standing
     from storepipe_dagster.settings import settings
     from storepipe_dagster.standing.troubles import State
 
     keys, start = set(selected_assets(selection)), str(settings().storepipe_start_date)
     with open_instance(settings().dagster_home) as instance:
-        close_abandoned_runs(instance)
         lake, database = lake_of(settings()), deployments.database(settings())
         stands = standing(instance, lake, database)
         begin = first.date() if first else date.fromisoformat(stands.first_day or start)

@@ -13,6 +13,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.leases import ENDS_AFTER, close_lapsed_runs
 from storepipe_dagster.pools import TABLES
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -68,13 +69,14 @@ def _wait(
             told.add(other.run_id)
             tell(
                 f"Waiting for run {other.run_id} ({other.job_name}) to end. If its process is "
-                "gone, mark it as failed in Dagster."
+                f"gone, that is known within {ENDS_AFTER:.0f} seconds."
             )
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _in_front(instance: dg.DagsterInstance, mine: dg.DagsterRun | None) -> dg.DagsterRun | None:
     """A run that has the pool; of two commands on two machines, the first one goes first."""
+    close_lapsed_runs(instance)
     records = instance.get_run_records(dg.RunsFilter(statuses=ACTIVE_RUN_STATUSES), ascending=True)
     earlier = True
     for run in (record.dagster_run for record in records):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from storepipe_dagster.instance import (
     BATCH_SIZE,
@@ -268,14 +269,14 @@ def test_an_empty_configuration_is_written_anew(no_home, tmp_path, left):
 @pytest.mark.parametrize(
     ("left", "problem"),
     [
-        ("# mine\n", "lacks storage, concurrency, run_retries, run_monitoring, nux, telemetry"),
+        ("# mine\n", f"lacks {', '.join(yaml.safe_load(CONFIGURATION))}"),
         (CONFIGURATION.split("nux:")[0], "lacks nux, telemetry"),
         (CONFIGURATION.split("telemetry:")[0] + "telemetry:\n", "lacks telemetry"),
         (CONFIGURATION.replace("run_retries", "retries"), "lacks run_retries"),
         (CONFIGURATION[:-3], "ends in the middle of telemetry"),
         (CONFIGURATION.split("# A run that")[0], "lacks run_monitoring, nux, telemetry"),
         (CONFIGURATION[: CONFIGURATION.index("class: Batch") + 3], "is not YAML"),
-        ("- nux\n", "lacks storage, concurrency, run_retries, run_monitoring, nux, telemetry"),
+        ("- nux\n", f"lacks {', '.join(yaml.safe_load(CONFIGURATION))}"),
     ],
 )  # fmt: skip
 def test_a_configuration_that_was_cut_is_one_error(no_home, tmp_path, left, problem):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import dagster as dg
 import pytest
@@ -11,6 +12,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._grpc.server import GrpcServerProcess
 
+from storepipe_dagster.leases import ENDS_AFTER, GONE
 from storepipe_dagster.run_launcher import WatchedRunLauncher
 from storepipe_dagster_tests.servers.process import free_port
 
@@ -24,13 +26,38 @@ def instance(tmp_path):
         yield instance
 
 
-def health_of_a_run(instance, **server):
+def health_of_a_run(instance, age, **server):
+    """Of a run that has renewed its lease so many seconds ago, if it has one."""
     tags = {GRPC_INFO_TAG: json.dumps({"host": "127.0.0.1", **server})} if server else {}
     run = create_run_for_test(instance, tags=tags, status=dg.DagsterRunStatus.STARTED)
-    return instance.run_launcher.check_run_worker_health(run)
+    if age is not None:
+        lease = {f"storepipe/lease/{run.run_id}": str(time.time() - age)}
+        instance.daemon_cursor_storage.set_cursor_values(lease)
+    health = instance.run_launcher.check_run_worker_health(run)
+    return health.status, health.msg
 
 
-def test_a_run_that_its_code_server_does_not_know_is_gone(instance, tmp_path):
+@pytest.mark.parametrize(
+    ("age", "status", "message"),
+    [
+        (0.0, WorkerStatus.RUNNING, None),
+        (ENDS_AFTER + 1, WorkerStatus.NOT_FOUND, GONE),
+        (None, WorkerStatus.RUNNING, None),
+    ],
+)
+def test_a_run_is_gone_once_its_lease_has_ended(instance, age, status, message):
+    assert instance.run_launcher.supports_check_run_worker_health
+    assert health_of_a_run(instance, age) == (status, message)
+
+
+def test_a_laptop_s_code_server_is_another_each_time(instance, tmp_path):
+    health = health_of_a_run(instance, ENDS_AFTER + 1, socket=str(tmp_path / "gone"))
+
+    assert health == (WorkerStatus.NOT_FOUND, GONE)
+
+
+def test_a_run_is_not_gone_before_its_code_server_is_back_to_start_it_again(instance, tmp_path):
+    away = health_of_a_run(instance, ENDS_AFTER + 1, port=free_port())
     code = tmp_path / "code.py"
     code.write_text("import dagster as dg\n\ndefs = dg.Definitions()\n")
     origin = LoadableTargetOrigin(executable_path=sys.executable, python_file=str(code))
@@ -41,18 +68,7 @@ def test_a_run_that_its_code_server_does_not_know_is_gone(instance, tmp_path):
         startup_timeout=120,
         wait_on_exit=True,
     ) as server:
-        health = health_of_a_run(instance, port=server.port)
+        back = health_of_a_run(instance, ENDS_AFTER + 1, port=server.port)
 
-    assert health.status == WorkerStatus.NOT_FOUND
-    assert "started again since" in health.msg
-
-
-def test_a_code_server_that_does_not_answer_may_only_be_busy(instance):
-    health = health_of_a_run(instance, port=free_port())
-
-    assert health.status == WorkerStatus.RUNNING
-    assert "does not answer" in health.msg
-
-
-def test_a_run_of_a_command_is_nobodys_to_ask_after(instance):
-    assert health_of_a_run(instance).status == WorkerStatus.RUNNING
+    assert away == (WorkerStatus.RUNNING, "Its code server does not answer.")
+    assert back == (WorkerStatus.NOT_FOUND, GONE)

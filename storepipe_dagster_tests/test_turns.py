@@ -1,14 +1,9 @@
 """Tests of `storepipe_dagster.turns`, on a SQLite instance: who waits for whom on the tables."""
 
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 
 import dagster as dg
-import psutil
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.events import DagsterEventType
@@ -24,11 +19,11 @@ from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._record import copy
 
-from storepipe_dagster import runs, turns
+from storepipe_dagster import turns
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.instance import CONFIGURATION
+from storepipe_dagster.leases import ENDS_AFTER
 from storepipe_dagster.pools import TABLES
-from storepipe_dagster.runs import PROCESS_TAG, close_abandoned_runs
 
 INTERVAL = 2
 RAW = "raw/products"
@@ -245,41 +240,15 @@ def of_the_queue(instance, *assets, status):
     return instance.add_run(copy(run, remote_job_origin=origin, status=status))
 
 
-def closed(instance, process):
-    """Whether a run of that process of this machine counts as abandoned."""
-    tags = {PROCESS_TAG: f"{socket.gethostname()}:{process}"}
-    run = new_run(instance, SALES, status=dg.DagsterRunStatus.STARTING, tags=tags)
-    close_abandoned_runs(instance)
-    return instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
+def test_a_command_does_not_wait_for_a_run_whose_lease_has_ended(instance):
+    gone, told = started(instance, SALES), []
+    lease = {f"storepipe/lease/{gone.run_id}": str(time.time() - ENDS_AFTER - 1)}
+    instance.daemon_cursor_storage.set_cursor_values(lease)
 
+    turns.wait_for_tables(instance, told.append)
 
-def test_a_command_that_was_killed_while_it_waited_holds_up_no_other(instance):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-
-    assert closed(instance, f"{gone.pid}:1")
-
-
-def test_another_process_that_has_its_id_by_now_does_not_pass_for_it(instance):
-    me = runs._process()[PROCESS_TAG].partition(":")[2]
-
-    assert closed(instance, f"{os.getpid()}:1")
-    assert not closed(instance, me)
-    assert not closed(instance, f"{os.getpid()}")  # where no start is known
-
-
-def test_nobody_but_a_person_starts_a_command_s_run_again(instance):
-    run = new_run(instance, SALES, tags=runs._process())
-    instance.report_run_failed(run)
-
-    assert instance.get_run_by_id(run.run_id).tags["dagster/will_retry"] == "false"
-
-
-def test_the_start_of_a_process_is_told_by_the_system():
-    hertz, booted = os.sysconf("SC_CLK_TCK"), psutil.boot_time()
-
-    started = booted + int(runs._start_of(os.getpid())) / hertz
-    assert started == pytest.approx(psutil.Process().create_time(), abs=2)
+    assert told == []
+    assert instance.get_run_by_id(gone.run_id).status is dg.DagsterRunStatus.FAILURE
 
 
 def test_a_command_whose_run_was_ended_meanwhile_does_not_wait_on(instance):

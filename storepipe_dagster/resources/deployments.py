@@ -136,11 +136,5 @@ def cluster_variables(settings: Settings) -> dict[str, str]:
     }
 
 
-def executor(settings: Settings) -> dg.ExecutorDefinition:
-    """One process per run: its steps share one Spark session and one import of everything."""
-    del settings
-    return dg.in_process_executor
-
-
 def _value(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None

@@ -16,6 +16,7 @@ from dagster._core.storage.tags import (
 
 from storepipe_dagster import failures
 from storepipe_dagster.history.judging import JUDGES
+from storepipe_dagster.leases import GONE, lapsed
 from storepipe_dagster.standing.made import Made
 from storepipe_dagster.standing.plans import Plan
 from storepipe_dagster.standing.troubles import Kind, Span, State, Trouble, first_line
@@ -49,6 +50,7 @@ class Run:
     instance: dg.DagsterInstance
     record: RunRecord
     plan: Plan
+    has_lapsed: bool = False
 
     @property
     def run_id(self) -> str:
@@ -62,8 +64,8 @@ class Run:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it has not ended, or starts again."""
-        return not self.record.dagster_run.is_finished or self._starts_again
+        """Whether its process works on it, or it starts again."""
+        return not (self.has_lapsed or self.record.dagster_run.is_finished) or self._starts_again
 
     @cached_property
     def _starts_again(self) -> bool:
@@ -185,6 +187,8 @@ class Run:
         if run.status == dg.DagsterRunStatus.CANCELED:
             told = "The run was cancelled before."
             return None if made else self._trouble(State.MISSING, told)
+        if self.has_lapsed:
+            return self._trouble(State.FAILED, GONE, Kind.PASSING)
         ends = (e.message for e in self._events if e.event_type == dg.DagsterEventType.RUN_FAILURE)
         end = next(ends, None) or "The run ended before."
         return self._trouble(State.FAILED, end, Kind.PASSING)
@@ -205,11 +209,14 @@ def runs_to_ask(instance: dg.DagsterInstance) -> list[Run]:
     plans: dict[str, Plan] = {}
     runs: list[Run] = []
     for of in (dg.RunsFilter(statuses=[*NOT_WELL]), judged):
-        for record in instance.get_run_records(of):
+        records = instance.get_run_records(of)
+        gone = lapsed(instance, [record.dagster_run for record in records])
+        for record in records:
             name = record.dagster_run.execution_plan_snapshot_id
             if name is None:
                 continue
             if name not in plans:
                 plans[name] = Plan(instance.get_execution_plan_snapshot(name))
-            runs.append(Run(instance, record, plans[name]))
+            is_gone = record.dagster_run.run_id in gone
+            runs.append(Run(instance, record, plans[name], has_lapsed=is_gone))
     return sorted(runs, key=lambda run: (not run.goes_on, -run.began))

@@ -180,9 +180,12 @@ def test_the_run_of_a_process_that_is_gone_is_closed_by_the_next(demo, monkeypat
     process.communicate()
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
     with dg.DagsterInstance.get() as instance:
-        assert len(instance.get_runs(started)) == 1
+        (gone,) = instance.get_runs(started)
         home.run("2020-01-05", "2020-01-05", "--select", 'key:"trusted/product_prices"')
         assert instance.get_runs(started) == []
+        closed = instance.get_run_by_id(gone.run_id)
+    assert closed.status is dg.DagsterRunStatus.FAILURE
+    assert closed.tags["dagster/will_retry"] == "false"  # only a person runs a command again
 
 
 def test_sales_alone_are_made_without_the_rejected_table_and_say_so(demo, new_home):

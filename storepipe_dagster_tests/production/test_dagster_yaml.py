@@ -161,5 +161,5 @@ def test_tables_and_retries_are_as_on_the_laptop():
         "max_retries": 2,
         "retry_on_asset_or_op_failure": False,
     }
-    for section in ("run_retries", "run_monitoring", "telemetry"):
+    for section in ("run_launcher", "run_retries", "run_monitoring", "telemetry"):
         assert ours[section] == theirs[section]

@@ -8,6 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from storepipe_dagster.leases import GONE
 from storepipe_dagster.store.process import store_process
 from storepipe_dagster_tests.production.services import Deployment, Service
 from storepipe_dagster_tests.test_definitions import GROUPS, lines
@@ -190,7 +191,7 @@ def test_a_code_server_told_to_stop_lets_its_run_end(deployment, code_server, sh
 
 
 def test_what_died_with_its_code_server_starts_again_and_what_waited_for_it_too(
-    deployment, code_server, services, shut_gate
+    deployment, code_server, services, shut_gate, database
 ):
     died = launch(deployment, "raw", "products")
     assert shut_gate.reached.wait(120)
@@ -206,14 +207,17 @@ def test_what_died_with_its_code_server_starts_again_and_what_waited_for_it_too(
         lambda: messages(deployment, waiting),
         lambda told: "re-submitting the run into the queue" in told,
     )
+    lease = {"died": f"storepipe/lease/{died}"}
+    database.ask("UPDATE kvs SET value = '0' WHERE key = %(died)s RETURNING key", lease)
+    time.sleep(5)  # some looks of run monitoring
     assert not code_server.is_well()
-    assert status(deployment, died) == "STARTED"  # a server that is away may come back
+    assert status(deployment, died) == "STARTED"  # without its code it could not start again
 
     shut_gate.opened.set()
     code_server.start()
 
     assert wait_for_status(deployment, died, "SUCCESS", "FAILURE") == "FAILURE"
-    assert "the run is gone" in messages(deployment, died)
+    assert GONE in messages(deployment, died)
     deployment.wait_for(
         "the run in its place", lambda: in_its_place(deployment, died), {"SUCCESS"}.__eq__
     )

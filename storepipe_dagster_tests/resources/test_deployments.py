@@ -89,10 +89,6 @@ def test_no_run_can_configure_a_resource(local):
     assert found == ["http://127.0.0.1:8000"]
 
 
-def test_a_run_is_one_process(local):
-    assert deployments.executor(local) is dg.in_process_executor
-
-
 @pytest.fixture
 def azure(tmp_path, monkeypatch):
     monkeypatch.setenv("MYSQL_PASSWORD", "")

@@ -1,13 +1,14 @@
 """Tests of `storepipe_dagster.standing.runs`: what a run left undone, and why."""
 
+import time
+
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
+from storepipe_dagster.leases import ENDS_AFTER, GONE
 from storepipe_dagster.standing.troubles import State
 from storepipe_dagster_tests.standing.small_graph import ALL, AWAY, REFUSED, sales
-
-GONE = "The process of this run ended before the run did."
 
 
 def test_a_failed_step_is_told_and_named_by_what_it_kept_from_its_turn(empty_book):
@@ -89,6 +90,15 @@ def test_a_run_whose_process_ended_is_a_passing_failure(book):
 
     assert {line[2:] for line in book.told()} == {("failed", "passing", GONE)}
     assert len(book.told()) == 4
+
+
+def test_so_is_one_whose_lease_has_ended_and_looking_changes_nothing(book):
+    run = book.waiting(4)
+    lease = {f"storepipe/lease/{run.run_id}": str(time.time() - ENDS_AFTER - 1)}
+    book.instance.daemon_cursor_storage.set_cursor_values(lease)
+
+    assert {line[2:] for line in book.told()} == {("failed", "passing", GONE)}
+    assert not book.instance.get_run_by_id(run.run_id).is_finished
 
 
 def states(book):
