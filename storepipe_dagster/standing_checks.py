@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from storepipe_dagster.graph import GRAPH
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.partitions import day_due_now
 from storepipe_dagster.resources.database import Database
@@ -21,17 +22,7 @@ NAME = "every_day_is_there"
 MOST_LINES = 100
 MOST_LINKS = 10
 WITH_DAYS = [
-    dg.AssetKey(path)
-    for path in (
-        ["raw", "carts"],
-        ["mysql", "carts"],
-        ["mysql", "cart_items"],
-        ["raw", "relational", "carts"],
-        ["raw", "relational", "cart_items"],
-        ["trusted", "sales"],
-        ["trusted", "rejected_sales"],
-        ["refined", "sales_by_day"],
-    )
+    key for key in GRAPH.toposorted_asset_keys if GRAPH.get(key).partitions_def is not None
 ]
 COLUMNS = dg.TableSchema(
     columns=[

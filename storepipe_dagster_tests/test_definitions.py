@@ -12,7 +12,6 @@ from storepipe_dagster.definitions import build_definitions
 from storepipe_dagster.partitions import DAYS
 from storepipe_dagster.pools import TABLES
 from storepipe_dagster.settings import read_settings
-from storepipe_dagster.small_charts import CHART, columns_drawn, title
 
 # [day]: one partition per day
 GROUPS = {
@@ -42,10 +41,12 @@ GROUPS = {
         refined/customer_cohorts
         refined/customer_segments
         refined/product_affinity
+        refined/sales_by_cart [day]
         refined/sales_by_category
         refined/sales_by_city
         refined/sales_by_day [day]
         refined/sales_by_product
+        refined/sales_by_product_day [day]
         refined/store_report
     """,
 }
@@ -73,13 +74,22 @@ EDGES = """
     raw/relational/users -> trusted/sales
     trusted/product_prices -> trusted/sales
 
-    trusted/sales -> refined/customer_cohorts
-    trusted/sales -> refined/customer_segments
-    trusted/sales -> refined/product_affinity
-    trusted/sales -> refined/sales_by_category
-    trusted/sales -> refined/sales_by_city
-    trusted/sales -> refined/sales_by_day
-    trusted/sales -> refined/sales_by_product
+    trusted/sales -> refined/sales_by_cart
+    trusted/sales -> refined/sales_by_product_day
+
+    refined/sales_by_cart -> refined/customer_cohorts
+    refined/sales_by_cart -> refined/customer_segments
+    refined/sales_by_cart -> refined/product_affinity
+    refined/sales_by_cart -> refined/sales_by_category
+    refined/sales_by_cart -> refined/sales_by_city
+    refined/sales_by_cart -> refined/sales_by_day
+    refined/sales_by_cart -> refined/sales_by_product
+    refined/sales_by_product_day -> refined/customer_cohorts
+    refined/sales_by_product_day -> refined/customer_segments
+    refined/sales_by_product_day -> refined/product_affinity
+    refined/sales_by_product_day -> refined/sales_by_category
+    refined/sales_by_product_day -> refined/sales_by_city
+    refined/sales_by_product_day -> refined/sales_by_product
 
     refined/customer_cohorts -> refined/store_report
     refined/customer_segments -> refined/store_report
@@ -136,6 +146,9 @@ CHECKS = """
     refined/customer_segments: the_totals_equal_trusted_sales
     refined/product_affinity: every_key_stands_once
     refined/product_affinity: no_day_is_missing
+    refined/sales_by_cart: every_day_equals_trusted_sales
+    refined/sales_by_cart: every_day_is_there
+    refined/sales_by_cart: every_key_stands_once
     refined/sales_by_category: every_key_stands_once
     refined/sales_by_category: no_day_is_missing
     refined/sales_by_category: the_totals_equal_trusted_sales
@@ -149,6 +162,9 @@ CHECKS = """
     refined/sales_by_product: every_key_stands_once
     refined/sales_by_product: no_day_is_missing
     refined/sales_by_product: the_totals_equal_trusted_sales
+    refined/sales_by_product_day: every_day_equals_trusted_sales
+    refined/sales_by_product_day: every_day_is_there
+    refined/sales_by_product_day: every_key_stands_once
 """
 
 # The others stop what is downstream.
@@ -161,12 +177,14 @@ WARNINGS = """
     refined/customer_cohorts: no_day_is_missing
     refined/customer_segments: no_day_is_missing
     refined/product_affinity: no_day_is_missing
+    refined/sales_by_cart: every_day_is_there
     refined/sales_by_category: no_day_is_missing
     refined/sales_by_city: no_day_is_missing
     refined/sales_by_day: every_day_is_there
     refined/sales_by_day: no_day_is_far_below_the_week_before
     refined/sales_by_day: the_due_day_is_there
     refined/sales_by_product: no_day_is_missing
+    refined/sales_by_product_day: every_day_is_there
     trusted/rejected_sales: every_day_is_there
     trusted/sales: every_day_is_there
     trusted/sales: few_lines_are_rejected
@@ -228,24 +246,16 @@ DOMAINS = {
         raw/carts
         raw/relational/cart_items
         raw/relational/carts
+        refined/sales_by_cart
         refined/sales_by_category
         refined/sales_by_city
         refined/sales_by_day
         refined/sales_by_product
+        refined/sales_by_product_day
         refined/store_report
         trusted/rejected_sales
         trusted/sales
     """,
-}
-
-CHARTS = {
-    "refined/customer_cohorts": "customers by months_since_first",
-    "refined/customer_segments": "rows by segment",
-    "refined/product_affinity": "carts_together by product_id + other_product_id",
-    "refined/sales_by_category": "revenue by category",
-    "refined/sales_by_city": "revenue by city",
-    "refined/sales_by_day": "revenue by sale_date",
-    "refined/sales_by_product": "revenue by product_title",
 }
 
 REPORT = "refined/store_report"
@@ -344,18 +354,6 @@ def test_assets_are_found_by_layer_domain_and_personal_data(assets):
         of_group = [key for key, asset in assets.items() if asset.group_name == group]
         assert tagged(assets, "layer", group) == of_group
     assert tagged(assets, "personal_data", "true") == sorted(PERSONAL)
-
-
-def test_every_refined_table_has_a_chart_of_columns_that_it_has(assets):
-    charts = {
-        key: asset.metadata[CHART] for key, asset in assets.items() if CHART in asset.metadata
-    }
-
-    assert {key: title(chart) for key, chart in charts.items()} == CHARTS
-    assert set(CHARTS) == {key for key in assets if key.startswith("refined/") and key != REPORT}
-    for key, chart in charts.items():
-        names = {column.name for column in assets[key].metadata[COLUMN_SCHEMA].columns}
-        assert set(columns_drawn(chart)) <= names
 
 
 def test_personal_data_is_tagged_and_stops_at_the_extract(assets):

@@ -30,14 +30,18 @@ ONE_STEP = """
     trusted/sales.revenue <- raw/relational/cart_items:quantity, trusted/product_prices:unit_price
     trusted/rejected_sales.user_id <- raw/relational/carts:user_id
 
-    refined/sales_by_day.revenue <- trusted/sales:revenue
-    refined/sales_by_day.carts <- trusted/sales:cart_id, trusted/sales:sale_date
-    refined/sales_by_category.units <- trusted/sales:quantity
-    refined/sales_by_product.abc_class <- trusted/sales:revenue
-    refined/sales_by_city.customers <- trusted/sales:user_id
-    refined/customer_segments.segment <- trusted/sales:cart_id, trusted/sales:sale_date
-    refined/customer_cohorts.retention <- trusted/sales:user_id
-    refined/product_affinity.other_product_id <- trusted/sales:product_id
+    refined/sales_by_cart.lines <- trusted/sales:line_number
+    refined/sales_by_cart.product_ids <- trusted/sales:product_id
+    refined/sales_by_product_day.units <- trusted/sales:quantity
+    refined/sales_by_day.revenue <- refined/sales_by_cart:revenue
+    refined/sales_by_day.carts <- refined/sales_by_cart:cart_id, refined/sales_by_cart:sale_date
+    refined/sales_by_category.units <- refined/sales_by_product_day:units
+    refined/sales_by_category.customers <- refined/sales_by_cart:user_id
+    refined/sales_by_product.abc_class <- refined/sales_by_product_day:revenue
+    refined/sales_by_city.customers <- refined/sales_by_cart:user_id
+    refined/customer_segments.segment <- refined/sales_by_cart:cart_id, refined/sales_by_cart:sale_date
+    refined/customer_cohorts.retention <- refined/sales_by_cart:user_id
+    refined/product_affinity.other_product_id <- refined/sales_by_cart:product_ids
 """
 
 TO_THE_BEGINNING = """

@@ -15,11 +15,9 @@ from storepipe_dagster.history.tables import (
     ZONES,
     delta_tables,
     find_table,
-    folders,
     moment_of,
     table_name,
 )
-from storepipe_dagster.io_managers.day_summaries import SUMMARIES
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.pools import TABLES
 
@@ -203,8 +201,6 @@ def maintain_lake(
 ) -> None:
     """Compact, vacuum and shorten the log of every Delta table; remove what killed writes left.
 
-    Also of the tables that are no assets, which keep summaries of days.
-
     A table that fails stops none of the others.
     """
     if config.keep_days < LEAST_DAYS and not config.force:
@@ -213,7 +209,7 @@ def maintain_lake(
         )
     upkeep = maintenance.Upkeep(config.keep_days, config.small_files, context.run_id)
     with lake.explained():
-        tables = [dg.AssetKey(table.path) for table in delta_tables(lake)] + _summaries(lake)
+        tables = [dg.AssetKey(table.path) for table in delta_tables(lake)]
         told = [_maintain(context, lake, key, upkeep) for key in tables]
         now = datetime.now(timezone.utc)
         left = maintenance.remove_unfinished(lake, [CAPTURES, *ZONES], now)
@@ -222,18 +218,13 @@ def maintain_lake(
         raise MaintenanceError("Not maintained: " + "; ".join(failures))
 
 
-def _summaries(lake: Lake) -> list[dg.AssetKey]:
-    return [dg.AssetKey([*SUMMARIES.path, name]) for name in folders(lake, *SUMMARIES.path)]
-
-
 def _maintain(
     context: dg.OpExecutionContext, lake: Lake, key: dg.AssetKey, upkeep: maintenance.Upkeep
 ) -> str | None:
     """Maintain a table, and tell what failed."""
     try:
         done = maintenance.maintain(lake, key, upkeep)
-        if not key.has_prefix(SUMMARIES.path):
-            context.log_event(_observation(key, done))
+        context.log_event(_observation(key, done))
     except Exception as error:  # noqa: BLE001  # it is told at the end of the step
         return f"{table_name(key)}: {error}"
     return None

@@ -21,13 +21,13 @@ from storepipe_dagster.asset_metadata import (
     ROW_COUNT,
     SIZE,
     lineage_in,
-    picture,
     preview,
 )
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.contexts import SparkResource, explained, partition_column
 from storepipe_dagster.io_managers.delta_days import (
     DailyRows,
+    by_day,
     condition,
     held_to,
     parts_of,
@@ -36,7 +36,6 @@ from storepipe_dagster.io_managers.delta_days import (
 from storepipe_dagster.io_managers.delta_log import files_by_day, files_of, open_delta
 from storepipe_dagster.io_managers.delta_writes import Target, replace
 from storepipe_dagster.io_managers.lake import Lake, MissingUpstreamError, persistent
-from storepipe_dagster.small_charts import CHART, POINTS, columns_drawn, draw, title
 
 PREVIEW_ROWS = 5
 
@@ -106,10 +105,11 @@ class DeltaIOManager(dg.IOManager):
 
     @explained
     @persistent
-    def load_input(self, context: dg.InputContext) -> DataFrame | pa.Table:
+    def load_input(self, context: dg.InputContext) -> DataFrame | DailyRows | pa.Table:
         """Read the days that the step is about, or the table; raises ``MissingUpstreamError``.
 
-        An asset without days reads all rows, also those before the first partition.
+        An asset without days reads all rows, also those before the first partition. An input
+        annotated as ``DailyRows``, or as an Arrow table, is that.
         """
         column, days = partition_column(context), days_read(context)
         kept = open_upstream(self.lake, context, days)
@@ -117,7 +117,11 @@ class DeltaIOManager(dg.IOManager):
             return kept.to_pyarrow_table()
         path = self.lake.spark_path(self.lake.path(context.asset_key))
         table = self.pyspark.spark_session.read.format("delta").load(path)
-        return table.where(condition(column, days)) if column and days else table
+        if not (column and days):
+            return table
+        of_days = DailyRows(lambda part: by_day(table.where(condition(column, part)), column, part))
+        wants_days = context.dagster_type.typing_type is DailyRows
+        return of_days if wants_days else table.where(condition(column, days))
 
     def _parts(self, context: dg.OutputContext, days: Sequence[str]) -> list[Sequence[str]]:
         """The days that are computed together."""
@@ -136,7 +140,7 @@ class DeltaIOManager(dg.IOManager):
     ) -> None:
         """Row counts and sizes from the transaction log, lineage, and what to look at.
 
-        That is a preview of the newest rows, and the chart that the asset's metadata asks for.
+        That is a preview of the newest rows.
         """
         table = deltalake.DeltaTable(path, storage_options=self.lake.storage_options)
         common: dict[str, Any] = {
@@ -144,23 +148,20 @@ class DeltaIOManager(dg.IOManager):
             "path": dg.MetadataValue.path(path),
         }
         lineage = lineage_in(context.definition_metadata)
-        chart = context.definition_metadata.get(CHART)
         if not column:
-            shown = _preview(table, contract) | _drawn(table, chart)
+            shown = _preview(table, contract)
             context.add_output_metadata(common | lineage | _sizes(files_of(table)) | shown)
             return
-        by_day = files_by_day(table, column)
-        rows = {day: sum(file["num_records"] for file in files) for day, files in by_day.items()}
+        of_days = files_by_day(table, column)
+        rows = {day: sum(file["num_records"] for file in files) for day, files in of_days.items()}
         with_rows = [day for day in days if rows.get(day)]
         numbers = _figures(table, column, days, context.definition_metadata.get(figures.FIGURES))
         for day in days:
-            metadata = common | numbers.get(day, {}) | _sizes(by_day.get(day, []))
+            metadata = common | numbers.get(day, {}) | _sizes(of_days.get(day, []))
             if day == days[-1]:  # it is looked for in the newest, and longer than all else
                 metadata |= lineage
             if with_rows and day == with_rows[-1]:
                 metadata |= _preview(table, contract, [(column, "=", day)])
-                before = [earlier for earlier in sorted(rows) if rows[earlier] and earlier <= day]
-                metadata |= _drawn(table, chart, [(column, "in", before[-POINTS:])])
             context.step_context.add_asset_metadata(
                 metadata=metadata, asset_key=context.asset_key, partition_key=day
             )
@@ -322,15 +323,3 @@ def _preview(
         table.to_pyarrow_dataset(file_pruning_predicate=partitions).head(PREVIEW_ROWS).to_pylist()
     )
     return {"preview": preview(rows, contract)} if rows else {}
-
-
-def _drawn(
-    table: deltalake.DeltaTable,
-    chart: Mapping[str, str] | None,
-    partitions: list[tuple[str, str, list[str]]] | None = None,
-) -> dict[str, Any]:
-    if not chart:
-        return {}
-    rows = table.to_pyarrow_dataset(file_pruning_predicate=partitions)
-    drawing = draw(chart, rows.to_table(columns=columns_drawn(chart)))
-    return {CHART: picture(drawing, title(chart))} if drawing else {}

@@ -27,6 +27,10 @@ class DailyRows:
 
     of: Callable[[Sequence[str]], DataFrame]
 
+    def map(self, transform: Callable[[DataFrame], DataFrame]) -> "DailyRows":
+        """The table that a transform makes of this one, day by day."""
+        return DailyRows(lambda days: transform(self.of(days)))
+
 
 def condition(column: str, days: Sequence[str]) -> str:
     """SQL that holds for the rows of a closed range of days."""

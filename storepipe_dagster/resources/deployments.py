@@ -11,7 +11,6 @@ import dagster as dg
 from pydantic import SecretStr
 
 from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager
-from storepipe_dagster.io_managers.day_summaries import DaySummariesIOManager
 from storepipe_dagster.io_managers.delta import DeltaIOManager
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.io_managers.lakes import lake_of
@@ -49,7 +48,6 @@ def resources(settings: Settings) -> Mapping[str, Any]:
         "capture_files": CaptureFilesIOManager(lake=storage, pyspark=pyspark),
         "parquet": ParquetIOManager(lake=storage, pyspark=pyspark),
         "delta": DeltaIOManager(lake=storage, pyspark=pyspark, in_parts=in_parts),
-        "day_summaries": DaySummariesIOManager(lake=storage, pyspark=pyspark, in_parts=in_parts),
         "pages": PageIOManager(lake=storage),
         "webhook": webhook(settings),
     }

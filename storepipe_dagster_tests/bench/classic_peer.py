@@ -12,7 +12,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from storepipe_dagster.io_managers.capture_files import SPARK_STAMP, STAMP_IN_PATH
-from storepipe_dagster.layers.refined import summaries
 from storepipe_dagster.layers.refined import transforms as refined
 from storepipe_dagster.layers.trusted import transforms as trusted
 
@@ -53,8 +52,8 @@ def _write_tables(spark: SparkSession, lake: Path, out: Path) -> None:
     lines = (*map(extract, names), prices)
     sales = write("sales", trusted.sales(*lines))
     write("rejected_sales", trusted.rejected_sales(*lines))
-    carts = write("carts", summaries.carts(sales))
-    product_days = write("product_days", summaries.product_days(sales))
+    carts = write("sales_by_cart", refined.sales_by_cart(sales))
+    product_days = write("sales_by_product_day", refined.sales_by_product_day(sales))
     write("sales_by_day", refined.sales_by_day(carts))
     write("sales_by_category", refined.sales_by_category(carts, product_days))
     write("sales_by_product", refined.sales_by_product(carts, product_days))

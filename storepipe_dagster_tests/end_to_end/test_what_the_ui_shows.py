@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from storepipe_dagster_tests.test_definitions import CHARTS, GROUPS, PERSONAL, REPORT, lines
+from storepipe_dagster_tests.test_definitions import GROUPS, PERSONAL, REPORT, lines
 
 SHOWN_IN_LINE = 1000  # characters of Markdown, in Dagster's UI
 ASSETS = [key.removesuffix(" [day]") for group in GROUPS.values() for key in lines(group)]
@@ -54,13 +54,6 @@ def test_the_newest_materialisation_of_a_table_that_is_made_of_others_tells_its_
     }
 
     assert lacking == CAPTURED | {REPORT}
-
-
-def test_the_newest_materialisation_of_a_refined_table_has_its_chart_in_line(events):
-    charts = {key: of[0]["chart"].value for key, of in events.items() if "chart" in of[0]}
-
-    assert {key: chart.partition("\n")[0] for key, chart in charts.items()} == CHARTS
-    assert [key for key, chart in charts.items() if len(chart) >= SHOWN_IN_LINE] == []
 
 
 def test_rows_are_shown_where_no_column_is_personal(events):

@@ -2,17 +2,14 @@
 
 import json
 import threading
-from datetime import date
 from os import utime
 from pathlib import Path
 
-import dagster as dg
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
 from storepipe_dagster.history.ops import RetentionError
-from storepipe_dagster.io_managers.day_summaries import SUMMARIES
 from storepipe_dagster.io_managers.lake import persistent
 from storepipe_dagster.jobs import LAKE_MAINTENANCE
 from storepipe_dagster_tests.history.conftest import PRODUCTS, SALES
@@ -204,19 +201,3 @@ def test_writers_and_maintenance_at_the_same_time_lose_nothing(tables, run, lake
         ("2020-01-02", "4"),
         ("2020-01-03", "5"),
     ]
-
-
-@only_in_a_folder
-def test_summaries_are_maintained_though_they_are_no_assets(tables, run, instance, lake):
-    key = dg.AssetKey([*SUMMARIES.path, "carts"])
-    path = lake.path(key)
-    for number in (1, 2):
-        rows = pa.table({"sale_date": [date(2020, 1, 1)], "source": ["a"], "carts": [number]})
-        write_deltalake(path, rows, mode="overwrite", partition_by=["sale_date", "source"])
-        age(lake, key, 40)
-    before = [file for file in lake.all_in(path) if file.endswith(".parquet")]
-    run(LAKE_MAINTENANCE)
-    left = [file for file in lake.all_in(path) if file in before]
-    assert (len(before), len(left)) == (2, 1)
-    assert DeltaTable(path).to_pyarrow_table()["carts"].to_pylist() == [2]
-    assert instance.fetch_observations(key, limit=9).records == []

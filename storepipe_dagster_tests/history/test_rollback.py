@@ -263,7 +263,7 @@ def test_the_selection_of_what_follows_is_all_that_is_made_from_a_table():
     following = dg.AssetSelection.assets(SALES).downstream(include_self=False).resolve(GRAPH)
     chosen = selected_assets('key:"trusted/sales"+ and not key:"trusted/sales"')
     assert {*chosen} == following
-    assert len(following) == 8
+    assert len(following) == 10
 
 
 def test_a_table_without_days_is_one_entry_in_the_history(tables, run, instance):

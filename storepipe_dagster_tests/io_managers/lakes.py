@@ -6,7 +6,6 @@ import pytest
 
 from storepipe_dagster.io_managers.azure_lake import AzureLake
 from storepipe_dagster.io_managers.capture_files import CaptureFilesIOManager
-from storepipe_dagster.io_managers.day_summaries import DaySummariesIOManager
 from storepipe_dagster.io_managers.delta import DeltaIOManager
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.io_managers.pages import PageIOManager
@@ -40,6 +39,5 @@ def managers_of(lake, pyspark):
         "capture_files": CaptureFilesIOManager(lake=lake, pyspark=pyspark),
         "parquet": ParquetIOManager(lake=lake, pyspark=pyspark),
         "delta": DeltaIOManager(lake=lake, pyspark=pyspark),
-        "day_summaries": DaySummariesIOManager(lake=lake, pyspark=pyspark),
         "pages": PageIOManager(lake=lake),
     }

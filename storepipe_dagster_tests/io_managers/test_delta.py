@@ -32,7 +32,6 @@ from storepipe_dagster.io_managers.delta import (
 from storepipe_dagster.io_managers.delta_log import DamagedTableError
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN, MissingUpstreamError
 from storepipe_dagster.resources.spark import InProcessSpark
-from storepipe_dagster.small_charts import chart_of
 from storepipe_dagster_tests.io_managers.lakes import (
     on_both,
     only_in_a_folder,
@@ -80,7 +79,6 @@ def sales_from(make):
         metadata={
             PARTITION_COLUMN: "sale_date",
             **columns_of(SCHEMA),
-            **chart_of("line", "sale_date", "revenue"),
             **sums_of("revenue"),
         },
     )
@@ -101,7 +99,7 @@ def totals_of(*rows):
     @dg.asset(
         key=["refined", "totals"],
         io_manager_key="delta",
-        metadata={**columns_of(SCHEMA), **chart_of("bars", "cart_id", "revenue")},
+        metadata=columns_of(SCHEMA),
     )
     def totals(pyspark: LazyPySparkResource) -> DataFrame:
         return carts_df(pyspark.spark_session, *rows)
@@ -468,10 +466,10 @@ def test_a_preview_of_a_day_never_shows_another_day(resources):
     assert "preview" not in days[DAY_2]
 
 
-def test_a_table_without_rows_has_no_preview_and_no_chart(resources):
+def test_a_table_without_rows_has_no_preview(resources):
     told = metadata_by_day(materialize([totals_of()], resources), "refined/totals")[None]
 
-    assert {"preview", "chart"} & set(told) == set()
+    assert "preview" not in told
 
 
 def test_the_newest_day_of_a_run_tells_of_what_its_columns_are_made(resources):
@@ -485,27 +483,6 @@ def test_the_newest_day_of_a_run_tells_of_what_its_columns_are_made(resources):
         "sale_date": [dg.TableColumnDep(carts, "cart_date")],
         "cart_id": [dg.TableColumnDep(carts, "cart_id")],
     }
-
-
-def test_the_chart_of_a_table_is_drawn_from_all_of_it(resources):
-    result = materialize([totals_of((DAY_1, 1), (DAY_1, 1), (DAY_2, 2))], resources)
-
-    drawn = metadata_by_day(result, "refined/totals")[None]["chart"]
-    assert drawn.startswith("revenue by cart_id\n\n![](data:image/svg+xml;base64,")
-    assert texts_in(drawn) == ["1", "2.2", "2", "1.1"]
-
-
-def test_the_chart_of_days_stands_with_the_newest_day_that_has_rows_and_shows_those_before(
-    resources,
-):
-    materialize([sales_of((DAY_1, 1))], resources, DAY_1)
-
-    days = metadata_by_day(
-        materialize([sales_of((DAY_2, 2), (DAY_2, 3))], resources, DAY_2, DAY_3), "trusted/sales"
-    )
-
-    assert [day for day, told in days.items() if "chart" in told] == [DAY_2]
-    assert texts_in(days[DAY_2]["chart"]) == ["up to 2.2", DAY_1, DAY_2]
 
 
 @pytest.mark.parametrize(

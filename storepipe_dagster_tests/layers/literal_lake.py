@@ -93,6 +93,8 @@ PARTITIONED = {
     "raw/relational/cart_items",
     "trusted/sales",
     "trusted/rejected_sales",
+    "refined/sales_by_cart",
+    "refined/sales_by_product_day",
     "refined/sales_by_day",
 }
 

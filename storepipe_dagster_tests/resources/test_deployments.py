@@ -32,7 +32,6 @@ def test_the_local_deployment_gives_every_resource(local):
         "pyspark",
         "step_launcher",
         "capture_files",
-        "day_summaries",
         "parquet",
         "delta",
         "pages",

@@ -14,26 +14,64 @@ from pyspark.sql import DataFrame
 from storepipe_dagster.asset_metadata import OWNERS, columns_of, picture, tags_of
 from storepipe_dagster.automation import AFTER_ALL_CHANGES, AFTER_CHANGES
 from storepipe_dagster.figures import sums_of
-from storepipe_dagster.io_managers.day_summaries import DaySummary, SummarisedDays
 from storepipe_dagster.io_managers.delta_days import DailyRows
 from storepipe_dagster.io_managers.lake import PARTITION_COLUMN
-from storepipe_dagster.layers.refined import schemas, summaries, transforms
+from storepipe_dagster.layers.refined import schemas, transforms
 from storepipe_dagster.layers.refined.report.tables import RefinedTables
 from storepipe_dagster.partitions import DAYS, SINGLE_RUN
 from storepipe_dagster.pools import TABLES
-from storepipe_dagster.small_charts import chart_of
 from storepipe_dagster.tables import asked_for, delta_table
 
-SALES = {"sales": dg.AssetIn(["trusted", "sales"], input_manager_key="day_summaries")}
-CARTS = DaySummary("carts", schemas.CARTS, summaries.carts, summaries.DEFINITION)
-PRODUCT_DAYS = DaySummary(
-    "product_days", schemas.PRODUCT_DAYS, summaries.product_days, summaries.DEFINITION
+SALES_BY_CART = dg.AssetKey(["refined", "sales_by_cart"])
+SALES_BY_PRODUCT_DAY = dg.AssetKey(["refined", "sales_by_product_day"])
+BY_CART = {"carts": dg.AssetIn(SALES_BY_CART)}
+
+
+@dg.multi_asset(
+    name="refined__daily_sales",
+    ins={"sales": dg.AssetIn(["trusted", "sales"])},
+    outs={
+        "sales_by_cart": delta_table(
+            "refined",
+            "sales_by_cart",
+            schemas.SALES_BY_CART,
+            "Each sold cart, with its products and categories.",
+            domain="sales",
+            automation_condition=AFTER_CHANGES,
+            **{PARTITION_COLUMN: "sale_date"},
+            **sums_of("revenue"),
+        ),
+        "sales_by_product_day": delta_table(
+            "refined",
+            "sales_by_product_day",
+            schemas.SALES_BY_PRODUCT_DAY,
+            "Each product's sales of a day.",
+            domain="sales",
+            automation_condition=AFTER_CHANGES,
+            **{PARTITION_COLUMN: "sale_date"},
+            **sums_of("revenue"),
+        ),
+    },
+    can_subset=True,
+    partitions_def=DAYS,
+    backfill_policy=SINGLE_RUN,
+    pool=TABLES,
+    required_resource_keys={"step_launcher"},
 )
+def refined_daily_sales(
+    context: dg.AssetExecutionContext, sales: DailyRows
+) -> Iterator[dg.Output[DataFrame | DailyRows]]:
+    """What all other refined tables are made of, day by day."""
+    transform_of = {
+        "sales_by_cart": transforms.sales_by_cart,
+        "sales_by_product_day": transforms.sales_by_product_day,
+    }
+    yield from asked_for(context, {name: sales.map(made) for name, made in transform_of.items()})
 
 
 @dg.asset(
     key=["refined", "sales_by_day"],
-    ins=SALES,
+    ins=BY_CART,
     group_name="refined",
     partitions_def=DAYS,
     backfill_policy=SINGLE_RUN,
@@ -47,19 +85,27 @@ PRODUCT_DAYS = DaySummary(
     metadata={
         PARTITION_COLUMN: "sale_date",
         **columns_of(schemas.SALES_BY_DAY),
-        **chart_of("line", "sale_date", "revenue"),
         **sums_of("revenue", "carts"),
     },
 )
-def sales_by_day(sales: SummarisedDays) -> DailyRows:
+def sales_by_day(carts: DailyRows) -> DailyRows:
     """Each day's sales. Where lines are missing from a day, see ``trusted/rejected_sales``."""
-    carts = sales.by_day(CARTS)
-    return DailyRows(lambda days: transforms.sales_by_day(carts.of(days)))
+    return carts.map(transforms.sales_by_day)
+
+
+class AllSalesConfig(dg.Config):
+    """What the tables of all days leave out."""
+
+    min_carts_together: int = Field(
+        default=2,
+        ge=1,
+        description="In how many carts a pair of product_affinity must be together.",
+    )
 
 
 @dg.multi_asset(
     name="refined__all_sales",
-    ins=SALES,
+    ins={**BY_CART, "products": dg.AssetIn(SALES_BY_PRODUCT_DAY)},
     outs={
         "sales_by_category": delta_table(
             "refined",
@@ -68,7 +114,6 @@ def sales_by_day(sales: SummarisedDays) -> DailyRows:
             "All sales by category, with each category's share of the revenue.",
             domain="sales",
             automation_condition=AFTER_CHANGES,
-            **chart_of("bars", "category", "revenue"),
         ),
         "sales_by_product": delta_table(
             "refined",
@@ -77,7 +122,6 @@ def sales_by_day(sales: SummarisedDays) -> DailyRows:
             "All sales by product, ranked by revenue, with ABC classes.",
             domain="sales",
             automation_condition=AFTER_CHANGES,
-            **chart_of("bars", "product_title", "revenue"),
         ),
         "sales_by_city": delta_table(
             "refined",
@@ -86,7 +130,6 @@ def sales_by_day(sales: SummarisedDays) -> DailyRows:
             "All sales by the buyers' city.",
             domain="sales",
             automation_condition=AFTER_CHANGES,
-            **chart_of("bars", "city", "revenue"),
         ),
         "customer_segments": delta_table(
             "refined",
@@ -95,7 +138,6 @@ def sales_by_day(sales: SummarisedDays) -> DailyRows:
             "Customers by recency, frequency and monetary value of their carts.",
             domain="customers",
             automation_condition=AFTER_CHANGES,
-            **chart_of("bars", "segment"),
         ),
         "customer_cohorts": delta_table(
             "refined",
@@ -104,7 +146,14 @@ def sales_by_day(sales: SummarisedDays) -> DailyRows:
             "How many customers of each month of first sale came back, by month.",
             domain="customers",
             automation_condition=AFTER_CHANGES,
-            **chart_of("line", "months_since_first", "customers"),
+        ),
+        "product_affinity": delta_table(
+            "refined",
+            "product_affinity",
+            schemas.PRODUCT_AFFINITY,
+            "Pairs of products that are in the same carts, more or less often than by chance.",
+            domain="products",
+            automation_condition=AFTER_CHANGES,
         ),
     },
     can_subset=True,
@@ -112,47 +161,21 @@ def sales_by_day(sales: SummarisedDays) -> DailyRows:
     required_resource_keys={"step_launcher"},
 )
 def refined_all_sales(
-    context: dg.AssetExecutionContext, sales: SummarisedDays
+    context: dg.AssetExecutionContext,
+    config: AllSalesConfig,
+    carts: DataFrame,
+    products: DataFrame,
 ) -> Iterator[dg.Output[DataFrame | DailyRows]]:
     """The metrics of all sales that there are."""
-    carts, product_days = sales.of(CARTS), sales.of(PRODUCT_DAYS)
     tables = {
-        "sales_by_category": transforms.sales_by_category(carts, product_days),
-        "sales_by_product": transforms.sales_by_product(carts, product_days),
+        "sales_by_category": transforms.sales_by_category(carts, products),
+        "sales_by_product": transforms.sales_by_product(carts, products),
         "sales_by_city": transforms.sales_by_city(carts),
         "customer_segments": transforms.customer_segments(carts),
         "customer_cohorts": transforms.customer_cohorts(carts),
+        "product_affinity": transforms.product_affinity(carts, config.min_carts_together),
     }
     yield from asked_for(context, tables)
-
-
-class AffinityConfig(dg.Config):
-    """Which pairs are worth a row."""
-
-    min_carts_together: int = Field(
-        default=2, ge=1, description="In how many carts a pair must stand together."
-    )
-
-
-@dg.asset(
-    key=["refined", "product_affinity"],
-    ins=SALES,
-    group_name="refined",
-    io_manager_key="delta",
-    automation_condition=AFTER_CHANGES,
-    pool=TABLES,
-    required_resource_keys={"step_launcher"},
-    kinds={"pyspark", "deltalake"},
-    owners=OWNERS,
-    tags=tags_of("refined", "products", schemas.PRODUCT_AFFINITY),
-    metadata={
-        **columns_of(schemas.PRODUCT_AFFINITY),
-        **chart_of("bars", "product_id + other_product_id", "carts_together"),
-    },
-)
-def product_affinity(config: AffinityConfig, sales: SummarisedDays) -> DataFrame:
-    """Pairs of products that stand in the same carts, more or less often than by chance."""
-    return transforms.product_affinity(sales.of(CARTS), config.min_carts_together)
 
 
 @dg.asset(

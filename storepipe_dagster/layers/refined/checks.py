@@ -22,10 +22,10 @@ from storepipe_dagster.rule_checks import day_bounds, no_rows
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 SALES_BY_DAY = dg.AssetKey(["refined", "sales_by_day"])
-SALES, CARTS_EXTRACT = (
-    dg.AssetKey(["trusted", "sales"]),
-    dg.AssetKey(["raw", "relational", "carts"]),
-)
+SALES_BY_CART = dg.AssetKey(["refined", "sales_by_cart"])
+SALES = dg.AssetKey(["trusted", "sales"])
+CARTS_EXTRACT = dg.AssetKey(["raw", "relational", "carts"])
+BY_DAY = ("sales_by_cart", "sales_by_product_day", "sales_by_day")
 KEYS = {table: ", ".join(key) for table, key in schemas.ROW_KEYS.items() if table != "sales_by_day"}
 MEASURES = {
     "sales_by_category": "sum(units) AS units, sum(revenue) AS revenue",
@@ -37,17 +37,6 @@ OF_TRUSTED = {
     "units": "sum(quantity) AS units",
     "revenue": "sum(revenue) AS revenue",
 }
-
-DAYS_THAT_DIFFER = """
-    WITH sold AS (
-        SELECT sale_date, count(*) AS lines, sum(quantity) AS units, sum(revenue) AS revenue
-        FROM trusted.sales WHERE sale_date BETWEEN $first AND $last GROUP BY 1
-    ), by_day AS (
-        SELECT sale_date, lines, units, revenue FROM refined.sales_by_day
-        WHERE sale_date BETWEEN $first AND $last
-    )
-    (FROM sold EXCEPT ALL FROM by_day) UNION ALL (FROM by_day EXCEPT ALL FROM sold)
-"""
 
 DAYS_FAR_BELOW = """
     WITH days AS (
@@ -68,8 +57,22 @@ DAYS_FAR_BELOW = """
 """
 
 
-# A table of all days is only as whole as the sales that it is made of.
+# A table of all days is only as whole as the sales by cart that it is made of.
 MISSING_DAYS = "SELECT unnest($missing::VARCHAR[]) AS told"
+
+
+def _days_that_differ(table: str) -> str:
+    """The days of which a table's lines, units or revenue are not those of trusted sales."""
+    return f"""
+        WITH sold AS (
+            SELECT sale_date, count(*) AS lines, sum(quantity) AS units, sum(revenue) AS revenue
+            FROM trusted.sales WHERE sale_date BETWEEN $first AND $last GROUP BY 1
+        ), by_day AS (
+            SELECT sale_date, sum(lines) AS lines, sum(units) AS units, sum(revenue) AS revenue
+            FROM refined.{table} WHERE sale_date BETWEEN $first AND $last GROUP BY 1
+        )
+        (FROM sold EXCEPT ALL FROM by_day) UNION ALL (FROM by_day EXCEPT ALL FROM sold)
+    """
 
 
 def _totals_that_differ(table: str) -> str:
@@ -87,14 +90,20 @@ def _totals_that_differ(table: str) -> str:
 
 
 def _keys_that_repeat(table: str) -> str:
+    of_the_run = " WHERE sale_date BETWEEN $first AND $last" if table in BY_DAY else ""
     return f"""
-        SELECT {KEYS[table]}, count(*) AS times FROM refined.{table}
+        SELECT {KEYS[table]}, count(*) AS times FROM refined.{table}{of_the_run}
         GROUP BY ALL HAVING count(*) > 1
     """
 
 
 RULES = {
-    (SALES_BY_DAY, "every_day_equals_trusted_sales"): DAYS_THAT_DIFFER,
+    **{
+        (dg.AssetKey(["refined", table]), "every_day_equals_trusted_sales"): _days_that_differ(
+            table
+        )
+        for table in BY_DAY
+    },
     (SALES_BY_DAY, "no_day_is_far_below_the_week_before"): DAYS_FAR_BELOW,
     **{
         (dg.AssetKey(["refined", table]), "the_totals_equal_trusted_sales"): _totals_that_differ(
@@ -106,7 +115,11 @@ RULES = {
         (dg.AssetKey(["refined", table]), "every_key_stands_once"): _keys_that_repeat(table)
         for table in KEYS
     },
-    **{(dg.AssetKey(["refined", table]), "no_day_is_missing"): MISSING_DAYS for table in KEYS},
+    **{
+        (dg.AssetKey(["refined", table]), "no_day_is_missing"): MISSING_DAYS
+        for table in KEYS
+        if table not in BY_DAY
+    },
 }
 WARNINGS = {DAYS_FAR_BELOW, MISSING_DAYS}
 MEANINGS = {
@@ -116,8 +129,8 @@ MEANINGS = {
     "has at least half of the revenue of the same weekday before, if that had 30 carts or more.",
     "the_totals_equal_trusted_sales": "Units and revenue add up to those of all trusted sales.",
     "every_key_stands_once": "No two rows are about the same thing.",
-    "no_day_is_missing": "A warning, which stops nothing: trusted sales have every day from the "
-    "first to the last that they or the extract of carts have.",
+    "no_day_is_missing": "A warning, which stops nothing: the sales by cart have every day from "
+    "the first to the last that they, trusted sales or the extract of carts have.",
 }
 
 
@@ -145,7 +158,7 @@ def refined_checks(
     with lake_sql.connect(queries=[*rules.values()]) as lake:
         for rule, query in rules.items():
             wanted: dict[str, Any] = {}
-            if rule[0] == SALES_BY_DAY:
+            if "$first" in query:
                 wanted |= day_bounds(days_of(context.run))
             if query == DAYS_FAR_BELOW:
                 made = context.instance.get_materialized_partitions(SALES_BY_DAY)
@@ -156,16 +169,17 @@ def refined_checks(
 
 
 def _missing_days(lake: Lake) -> list[str]:
-    """The days between the first and the last that trusted sales do not have, in words."""
-    sold = days_of_table(lake, SALES, "sale_date")
-    known = sold | lake.days_with(CARTS_EXTRACT, "cart_date", PARQUET_FILE)
+    """The days between the first and the last that the sales by cart do not have, in words."""
+    made = days_of_table(lake, SALES_BY_CART, "sale_date")
+    known = made | days_of_table(lake, SALES, "sale_date")
+    known |= lake.days_with(CARTS_EXTRACT, "cart_date", PARQUET_FILE)
     if not known:
         return []
     first, last = min(map(str, known)), max(map(str, known))
     days = DAYS.get_partition_keys()
     return [
-        f"trusted/sales lacks {start} to {end}: storepipe run --from {start} --to {end}"
-        for start, end in ranges(day for day in days if first <= day <= last and day not in sold)
+        f"refined/sales_by_cart lacks {start} to {end}: storepipe run --from {start} --to {end}"
+        for start, end in ranges(day for day in days if first <= day <= last and day not in made)
     ]
 
 

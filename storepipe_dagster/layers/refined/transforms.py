@@ -1,9 +1,9 @@
-"""Pure functions from what is kept of each day's sales to the tables of the refined layer.
+"""Pure functions from trusted sales to the tables of the refined layer.
 
-What that is, rows per cart and per product and day, is made in `summaries.py`. Distinct customers
-are counted by grouping twice, which both engines spread over cores and spill, unlike
-`count(distinct ...)`. The tables' columns stand in `schemas.py`; reading and writing is not done
-here.
+All others are computed from `sales_by_cart` and `sales_by_product_day`, so a changed day costs one
+day of these two. A cart is (sale_date, cart_id): the API may use an id again on another day.
+Distinct customers are counted by grouping twice, which both engines spread over cores and spill,
+unlike `count(distinct ...)`. Columns are in `schemas.py`; nothing is read or written here.
 """
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
@@ -14,10 +14,12 @@ from storepipe_dagster.layers.refined.schemas import (
     CUSTOMER_COHORTS,
     CUSTOMER_SEGMENTS,
     PRODUCT_AFFINITY,
+    SALES_BY_CART,
     SALES_BY_CATEGORY,
     SALES_BY_CITY,
     SALES_BY_DAY,
     SALES_BY_PRODUCT,
+    SALES_BY_PRODUCT_DAY,
     TOTAL_REVENUE,
 )
 
@@ -26,6 +28,30 @@ B_CLASS_UP_TO = 0.95
 QUINTILES = 5
 HIGH_SCORE = 4
 LOW_SCORE = 2
+
+
+def sales_by_cart(sales: DataFrame) -> DataFrame:
+    """One row per sold cart, with the products and categories in it."""
+    # Sail's collect_set took twenty times as long. In a struct, a category may be null.
+    bought = F.collect_list(F.struct("product_id", "category"))
+    carts = (
+        sales.groupBy("sale_date", "cart_id")
+        .agg(
+            F.min("user_id").alias("user_id"),
+            F.min("city").alias("city"),
+            *_measures(),
+            bought.alias("bought"),
+        )
+        .withColumn("product_ids", F.array_sort(F.array_distinct("bought.product_id")))
+        .withColumn("categories", F.array_distinct("bought.category"))
+    )
+    return conform(carts, SALES_BY_CART)
+
+
+def sales_by_product_day(sales: DataFrame) -> DataFrame:
+    """One row per day, product, title and category sold."""
+    products = sales.groupBy("sale_date", "product_id", "product_title", "category")
+    return conform(products.agg(*_measures()), SALES_BY_PRODUCT_DAY)
 
 
 def sales_by_day(carts: DataFrame) -> DataFrame:
@@ -58,7 +84,7 @@ def sales_by_category(carts: DataFrame, product_days: DataFrame) -> DataFrame:
 def sales_by_product(carts: DataFrame, product_days: DataFrame) -> DataFrame:
     """One row per product sold, ranked by revenue."""
     totals = product_days.groupBy("product_id").agg(*_add_up("units", "revenue"))
-    product_carts = carts.select(F.explode("products").alias("product_id"))
+    product_carts = carts.select(F.explode("product_ids").alias("product_id"))
     counts = product_carts.groupBy("product_id").agg(F.count("*").alias("carts"))
     names = product_days.groupBy("product_id", "product_title", "category").agg(
         F.max("sale_date").alias("sale_date")
@@ -163,9 +189,9 @@ def product_affinity(carts: DataFrame, min_carts_together: int) -> DataFrame:
     Each cart gives all its pairs, a product with itself included, so that one pass over the carts
     counts the carts of each pair and of each product.
     """
-    cart_products = carts.select("products", F.explode("products").alias("product_id"))
+    cart_products = carts.select("product_ids", F.explode("product_ids").alias("product_id"))
     cart_pairs = cart_products.select(
-        "product_id", F.explode("products").alias("other_product_id")
+        "product_id", F.explode("product_ids").alias("other_product_id")
     ).where(F.col("product_id") <= F.col("other_product_id"))
     is_itself = F.col("product_id") == F.col("other_product_id")
     pairs = cart_pairs.groupBy("product_id", "other_product_id").agg(
@@ -197,6 +223,15 @@ def product_affinity(carts: DataFrame, min_carts_together: int) -> DataFrame:
         (support / (support_of_product * support_of_other)).alias("lift"),
     )
     return conform(rated, PRODUCT_AFFINITY)
+
+
+def _measures() -> list[Column]:
+    """The measures of groups of sales."""
+    return [
+        F.count("*").alias("lines"),
+        F.sum("quantity").alias("units"),
+        F.sum("revenue").alias("revenue"),
+    ]
 
 
 def _add_up(*names: str) -> list[Column]:

@@ -24,7 +24,8 @@ from storepipe_dagster_tests.layers.literal_lake import (
 )
 
 DAY_1, DAY_2, DAY_3 = "2024-01-01", "2024-01-02", "2024-01-03"
-BY_DAY = ("refined/sales_by_day", "every_day_equals_trusted_sales")
+EQUAL = "every_day_equals_trusted_sales"
+BY_DAY = ("refined/sales_by_day", EQUAL)
 FAR_BELOW = ("refined/sales_by_day", "no_day_is_far_below_the_week_before")
 TOTALS = "the_totals_equal_trusted_sales"
 ONCE = "every_key_stands_once"
@@ -40,6 +41,10 @@ OF_ALL_DAYS = {
 ALL = OF_ALL_DAYS | {
     BY_DAY,
     FAR_BELOW,
+    ("refined/sales_by_cart", EQUAL),
+    ("refined/sales_by_product_day", EQUAL),
+    ("refined/sales_by_cart", ONCE),
+    ("refined/sales_by_product_day", ONCE),
     ("refined/sales_by_category", TOTALS),
     ("refined/sales_by_product", TOTALS),
     ("refined/sales_by_city", TOTALS),
@@ -57,6 +62,14 @@ def sold(day, cart_id, user_id, product_id, quantity, revenue):
     at = f"{day} 06:00:00"
     product = (product_id, "Hat", "clothing", "1.10")
     return (day, cart_id, 1, at, user_id, "Rome", *product, quantity, revenue)
+
+
+def of_cart(day, cart_id, lines, units, revenue):
+    return (day, cart_id, 8, "Rome", lines, units, revenue, [5], ["clothing"])
+
+
+def of_product_day(day, product_id, lines, units, revenue):
+    return (day, product_id, "Hat", "clothing", lines, units, revenue)
 
 
 def of_day(day, lines, units, revenue):
@@ -89,6 +102,8 @@ def of_pair(product_id, other):
 
 TABLES = {
     "sales": ("trusted/sales", SALES),
+    "carts": ("refined/sales_by_cart", schemas.SALES_BY_CART),
+    "product_days": ("refined/sales_by_product_day", schemas.SALES_BY_PRODUCT_DAY),
     "days": ("refined/sales_by_day", schemas.SALES_BY_DAY),
     "categories": ("refined/sales_by_category", schemas.SALES_BY_CATEGORY),
     "products": ("refined/sales_by_product", schemas.SALES_BY_PRODUCT),
@@ -99,6 +114,11 @@ TABLES = {
 }
 GOOD = {
     "sales": [sold(DAY_1, 1, 8, 5, 2, "2.20"), sold(DAY_2, 2, 9, 6, 1, "1.10")],
+    "carts": [of_cart(DAY_1, 1, 1, 2, "2.20"), of_cart(DAY_2, 2, 1, 1, "1.10")],
+    "product_days": [
+        of_product_day(DAY_1, 5, 1, 2, "2.20"),
+        of_product_day(DAY_2, 6, 1, 1, "1.10"),
+    ],
     "days": [of_day(DAY_1, 1, 2, "2.20"), of_day(DAY_2, 1, 1, "1.10")],
     "categories": [of_category("clothing", 2, "2.20"), of_category("shoes", 1, "1.10")],
     "products": [of_product(5, 2, "2.20"), of_product(6, 1, "1.10")],
@@ -129,11 +149,11 @@ def test_every_rule_is_known_here_and_all_but_the_warnings_are_blocking():
 
 
 def test_a_day_between_others_that_was_never_materialized_is_a_warning_on_all_days(judged):
-    results = judged(sales=[sold(DAY_1, 1, 8, 5, 2, "2.20"), sold(DAY_3, 2, 9, 6, 1, "1.10")])
+    results = judged(carts=[of_cart(DAY_1, 1, 1, 2, "2.20"), of_cart(DAY_3, 2, 1, 1, "1.10")])
 
     told = {rule: results[rule].description for rule in OF_ALL_DAYS}
     assert set(told.values()) == {
-        f"trusted/sales lacks {DAY_2} to {DAY_2}: storepipe run --from {DAY_2} --to {DAY_2}"
+        f"refined/sales_by_cart lacks {DAY_2} to {DAY_2}: storepipe run --from {DAY_2} --to {DAY_2}"
     }
     assert {results[rule].passed for rule in OF_ALL_DAYS} == {False}
     assert {results[rule].severity for rule in OF_ALL_DAYS} == {dg.AssetCheckSeverity.WARN}
@@ -145,9 +165,17 @@ def test_a_day_that_was_extracted_and_not_sold_is_a_warning_on_all_days(judged, 
     write_parquet(tmp_path, "raw/relational/carts", CARTS, *carts)
 
     assert judged()["refined/sales_by_city", MISSING].description == (
-        "trusted/sales lacks 2023-12-31 to 2023-12-31: "
+        "refined/sales_by_cart lacks 2023-12-31 to 2023-12-31: "
         "storepipe run --from 2023-12-31 --to 2023-12-31; "
-        f"trusted/sales lacks {DAY_3} to {DAY_3}: storepipe run --from {DAY_3} --to {DAY_3}"
+        f"refined/sales_by_cart lacks {DAY_3} to {DAY_3}: storepipe run --from {DAY_3} --to {DAY_3}"
+    )
+
+
+def test_a_day_that_was_sold_and_not_summed_up_is_a_warning_on_all_days(judged):
+    sales = [*GOOD["sales"], sold(DAY_3, 3, 9, 6, 1, "0.00")]
+
+    assert judged(sales=sales)["refined/sales_by_city", MISSING].description == (
+        f"refined/sales_by_cart lacks {DAY_3} to {DAY_3}: storepipe run --from {DAY_3} --to {DAY_3}"
     )
 
 
@@ -233,33 +261,48 @@ def test_half_of_the_week_before_or_few_carts_then_are_no_warning(judged, revenu
     assert results[FAR_BELOW].passed
 
 
-def test_a_day_that_is_missing_is_shown(judged):
-    results = judged(only=BY_DAY[0], days=[of_day(DAY_1, 1, 2, "2.20")])
+# A row of a day with lines, units and revenue, in each of the tables by day.
+ROW_OF = {
+    "days": of_day,
+    "carts": lambda day, *measures: of_cart(day, int(day[-1]), *measures),
+    "product_days": lambda day, *measures: of_product_day(day, 4 + int(day[-1]), *measures),
+}
+
+
+@pytest.mark.parametrize("table", ROW_OF)
+def test_a_day_that_is_missing_is_shown(judged, table):
+    asset = TABLES[table][0]
+    results = judged(only=asset, **{table: [ROW_OF[table](DAY_1, 1, 2, "2.20")]})
 
     assert failures(results) == {
-        BY_DAY: [{"sale_date": DAY_2, "lines": "1", "units": "1", "revenue": "1.10"}]
+        (asset, EQUAL): [{"sale_date": DAY_2, "lines": "1", "units": "1", "revenue": "1.10"}]
     }
 
 
-def test_a_day_that_is_there_twice_is_shown(judged):
-    results = judged(only=BY_DAY[0], days=[*GOOD["days"], of_day(DAY_2, 1, 1, "1.10")])
+@pytest.mark.parametrize("table", ROW_OF)
+def test_a_day_that_is_there_twice_is_shown(judged, table):
+    asset = TABLES[table][0]
+    results = judged(only=asset, **{table: [*GOOD[table], ROW_OF[table](DAY_2, 1, 1, "1.10")]})
+
+    shown = sorted(row["revenue"] for row in failures(results)[asset, EQUAL])
+    assert shown == ["1.10", "2.20"]
+
+
+@pytest.mark.parametrize("table", ROW_OF)
+def test_a_day_without_sales_is_shown(judged, table):
+    asset = TABLES[table][0]
+    rows = [*GOOD[table], ROW_OF[table](DAY_3, 1, 1, "1.10")]
+    results = judged(DAY_1, DAY_3, only=asset, **{table: rows})
 
     assert failures(results) == {
-        BY_DAY: [{"sale_date": DAY_2, "lines": "1", "units": "1", "revenue": "1.10"}]
-    }
-
-
-def test_a_day_without_sales_is_shown(judged):
-    days = [*GOOD["days"], of_day(DAY_3, 1, 1, "1.10")]
-    results = judged(DAY_1, DAY_3, only=BY_DAY[0], days=days)
-
-    assert failures(results) == {
-        BY_DAY: [{"sale_date": DAY_3, "lines": "1", "units": "1", "revenue": "1.10"}]
+        (asset, EQUAL): [{"sale_date": DAY_3, "lines": "1", "units": "1", "revenue": "1.10"}]
     }
 
 
 def test_days_outside_of_the_run_are_not_judged(judged):
-    results = judged(DAY_2, days=[of_day(DAY_2, 1, 1, "1.10"), of_day(DAY_3, 1, 1, "1.10")])
+    days = (DAY_1, DAY_1, DAY_2, DAY_3)
+    rows = {table: [of(day, 1, 1, "1.10") for day in days] for table, of in ROW_OF.items()}
+    results = judged(DAY_2, **rows)
 
     assert set(results) == ALL
     assert failures(results) == {}
@@ -303,6 +346,8 @@ def test_an_empty_table_of_a_shop_that_sold_is_shown(judged):
 
 def test_a_key_that_stands_twice_is_shown(judged):
     results = judged(
+        carts=[of_cart(DAY_1, 1, 0, 0, "0.00"), of_cart(DAY_1, 1, 1, 2, "2.20"), GOOD["carts"][1]],
+        product_days=[of_product_day(DAY_1, 5, 0, 0, "0.00"), *GOOD["product_days"]],
         categories=[of_category("shoes", 1, "1.10"), of_category("shoes", 2, "2.20")],
         products=[of_product(5, 1, "1.10"), of_product(5, 2, "2.20")],
         cities=[of_city("Rome", 1, "1.10"), of_city("Rome", 2, "2.20")],
@@ -312,6 +357,16 @@ def test_a_key_that_stands_twice_is_shown(judged):
     )
 
     assert failures(results) == {
+        ("refined/sales_by_cart", ONCE): [{"sale_date": DAY_1, "cart_id": "1", "times": "2"}],
+        ("refined/sales_by_product_day", ONCE): [
+            {
+                "sale_date": DAY_1,
+                "product_id": "5",
+                "product_title": "Hat",
+                "category": "clothing",
+                "times": "2",
+            }
+        ],
         ("refined/sales_by_category", ONCE): [{"category": "shoes", "times": "2"}],
         ("refined/sales_by_product", ONCE): [{"product_id": "5", "times": "2"}],
         ("refined/sales_by_city", ONCE): [{"city": "Rome", "times": "2"}],
@@ -328,6 +383,7 @@ def test_a_key_that_stands_twice_is_shown(judged):
 @pytest.mark.parametrize(
     ("asset", "names"),
     [
+        ("refined/sales_by_cart", {EQUAL, ONCE}),
         ("refined/sales_by_day", {BY_DAY[1], FAR_BELOW[1]}),
         ("refined/sales_by_city", {TOTALS, ONCE, MISSING}),
         ("refined/product_affinity", {ONCE, MISSING}),

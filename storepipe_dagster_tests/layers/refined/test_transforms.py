@@ -1,12 +1,13 @@
 """Tests of `storepipe_dagster.layers.refined.transforms`, each on Sail and on Spark itself.
 
-From literal sales; the tables that stand between are tested in `test_summaries`.
+From literal sales.
 """
 
 import pytest
+from pyspark.sql import functions as F
 
 from storepipe_dagster.layers.refined import schemas, transforms
-from storepipe_dagster.layers.refined.summaries import carts, product_days
+from storepipe_dagster.layers.refined.transforms import sales_by_cart, sales_by_product_day
 from storepipe_dagster.layers.trusted.schemas import SALES
 from storepipe_dagster_tests.spark import make_df, on_both_engines, read_rows, read_types
 
@@ -36,35 +37,35 @@ def make_sales(spark, *lines):
     return make_df(spark, COLUMNS, *lines)
 
 
-# The transforms by way of the summaries that they are made of.
+# The transforms by way of the two that all others are computed from.
 
 
 def sales_by_day(sales):
-    return transforms.sales_by_day(carts(sales))
+    return transforms.sales_by_day(sales_by_cart(sales))
 
 
 def sales_by_category(sales):
-    return transforms.sales_by_category(carts(sales), product_days(sales))
+    return transforms.sales_by_category(sales_by_cart(sales), sales_by_product_day(sales))
 
 
 def sales_by_product(sales):
-    return transforms.sales_by_product(carts(sales), product_days(sales))
+    return transforms.sales_by_product(sales_by_cart(sales), sales_by_product_day(sales))
 
 
 def sales_by_city(sales):
-    return transforms.sales_by_city(carts(sales))
+    return transforms.sales_by_city(sales_by_cart(sales))
 
 
 def customer_segments(sales):
-    return transforms.customer_segments(carts(sales))
+    return transforms.customer_segments(sales_by_cart(sales))
 
 
 def customer_cohorts(sales):
-    return transforms.customer_cohorts(carts(sales))
+    return transforms.customer_cohorts(sales_by_cart(sales))
 
 
 def product_affinity(sales, min_carts_together):
-    return transforms.product_affinity(carts(sales), min_carts_together)
+    return transforms.product_affinity(sales_by_cart(sales), min_carts_together)
 
 
 def read_columns(df, *names):
@@ -85,6 +86,21 @@ SHOP = (
 @pytest.mark.parametrize(
     ("schema", "columns"),
     [
+        (
+            schemas.SALES_BY_CART,
+            (
+                "sale_date:date,cart_id:bigint,user_id:bigint,city:string,lines:bigint,"
+                "units:bigint,revenue:decimal(28,2),product_ids:array<bigint>,"
+                "categories:array<string>"
+            ),
+        ),
+        (
+            schemas.SALES_BY_PRODUCT_DAY,
+            (
+                "sale_date:date,product_id:bigint,product_title:string,category:string,"
+                "lines:bigint,units:bigint,revenue:decimal(28,2)"
+            ),
+        ),
         (
             schemas.SALES_BY_DAY,
             (
@@ -143,6 +159,8 @@ def test_the_tables_have_the_columns_of_the_contract_all_described(schema, colum
 @pytest.mark.parametrize(
     ("transform", "schema"),
     [
+        (sales_by_cart, schemas.SALES_BY_CART),
+        (sales_by_product_day, schemas.SALES_BY_PRODUCT_DAY),
         (sales_by_day, schemas.SALES_BY_DAY),
         (sales_by_category, schemas.SALES_BY_CATEGORY),
         (sales_by_product, schemas.SALES_BY_PRODUCT),
@@ -161,7 +179,15 @@ def test_without_sales_there_are_no_rows_but_the_columns(spark, transform, schem
 
 
 @pytest.mark.parametrize(
-    "transform", [sales_by_day, sales_by_category, sales_by_product, sales_by_city]
+    "transform",
+    [
+        sales_by_cart,
+        sales_by_product_day,
+        sales_by_day,
+        sales_by_category,
+        sales_by_product,
+        sales_by_city,
+    ],
 )
 def test_the_totals_are_those_of_the_sales(spark, transform):
     rows = read_columns(transform(make_sales(spark, *SHOP)), "units", "revenue")
@@ -170,7 +196,9 @@ def test_the_totals_are_those_of_the_sales(spark, transform):
     assert sum(round(float(revenue) * 100) for _, revenue in rows) == 24010
 
 
-@pytest.mark.parametrize("transform", [sales_by_day, sales_by_category])
+@pytest.mark.parametrize(
+    "transform", [sales_by_cart, sales_by_product_day, sales_by_day, sales_by_category]
+)
 def test_the_lines_are_those_of_the_sales(spark, transform):
     rows = read_columns(transform(make_sales(spark, *SHOP)), "lines")
 
@@ -179,13 +207,90 @@ def test_the_lines_are_those_of_the_sales(spark, transform):
 
 @on_both_engines
 @pytest.mark.parametrize(
-    "transform", [sales_by_day, sales_by_category, sales_by_product, sales_by_city]
+    "transform",
+    [sales_by_product_day, sales_by_day, sales_by_category, sales_by_product, sales_by_city],
 )
 def test_a_total_larger_than_any_one_revenue_fits(spark, transform):
     largest = "9999999999999999.99"
     sales = make_sales(spark, *[line(cart_id=cart_id, revenue=largest) for cart_id in range(100)])
 
     assert read_columns(transform(sales), "revenue") == [("999999999999999999.00",)]
+
+
+# --- sales_by_cart and sales_by_product_day --------------------------------------------------
+
+
+@on_both_engines
+def test_a_cart_is_a_row_with_what_is_in_it(spark):
+    rows = sales_by_cart(make_sales(spark, *SHOP)).select(
+        *("sale_date", "user_id", "city", "lines", "units", "revenue", "product_ids"),
+        F.sort_array("categories").alias("categories"),
+    )
+
+    assert read_rows(rows) == [
+        ("2024-01-01", 1, "Rome", 1, 1, "10.00", "[1]", "['clothing']"),
+        ("2024-01-01", 1, "Rome", 3, 4, "130.05", "[1, 3]", "['clothing', 'jewelery']"),
+        ("2024-01-01", 2, "Oslo", 1, 4, "0.00", "[2]", "['clothing']"),
+        ("2024-01-02", 2, "Oslo", 1, 1, "100.05", "[3]", "['jewelery']"),
+    ]
+
+
+def test_the_products_of_a_cart_are_in_order_and_each_is_there_once(spark):
+    sales = make_sales(
+        spark,
+        *[
+            line(line_number=number, product_id=product_id)
+            for number, product_id in enumerate((10, 9007199254740993, 9, 10), start=1)
+        ],
+    )
+
+    assert read_columns(sales_by_cart(sales), "product_ids") == [("[9, 10, 9007199254740993]",)]
+
+
+def test_a_category_that_is_missing_is_one_of_a_carts_categories(spark):
+    sales = make_sales(spark, line(category=None), line(line_number=2, **RING))
+
+    (row,) = sales_by_cart(sales).select("categories").collect()
+
+    assert sorted(row[0], key=str) == [None, "jewelery"]
+
+
+@on_both_engines
+def test_a_product_is_a_row_of_each_day(spark):
+    assert read_rows(sales_by_product_day(make_sales(spark, *SHOP))) == [
+        ("2024-01-01", 1, "Hat", "clothing", 3, 4, "40.00"),
+        ("2024-01-01", 2, "Cap", "clothing", 1, 4, "0.00"),
+        ("2024-01-01", 3, "Ring", "jewelery", 1, 1, "100.05"),
+        ("2024-01-02", 3, "Ring", "jewelery", 1, 1, "100.05"),
+    ]
+
+
+def test_a_title_or_category_of_a_product_that_differs_is_a_row_of_its_own(spark):
+    sales = make_sales(
+        spark,
+        line(**HAT),
+        line(cart_id=2, **HAT | {"category": None}),
+        line(cart_id=3, **HAT | {"product_title": "Top hat"}),
+    )
+
+    assert sorted(
+        read_columns(sales_by_product_day(sales), "product_title", "category"), key=str
+    ) == [
+        ("Hat", "clothing"),
+        ("Hat", None),
+        ("Top hat", "clothing"),
+    ]
+
+
+@pytest.mark.parametrize("transform", [sales_by_cart, sales_by_product_day])
+def test_a_summary_of_some_days_is_that_of_each(spark, transform):
+    days = [[row for row in SHOP if row[0] == day] for day in ("2024-01-01", "2024-01-02")]
+
+    apart = [read_rows(transform(make_sales(spark, *rows))) for rows in days]
+
+    assert sorted(apart[0] + apart[1], key=str) == sorted(
+        read_rows(transform(make_sales(spark, *SHOP))), key=str
+    )
 
 
 # --- sales_by_day ---------------------------------------------------------------------------

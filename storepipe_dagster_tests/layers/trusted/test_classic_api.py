@@ -5,7 +5,6 @@ A Python process speaks one of the two only, so another process computes all tab
 
 import json
 
-from storepipe_dagster.layers.refined import summaries
 from storepipe_dagster.layers.refined import transforms as refined
 from storepipe_dagster.layers.trusted import transforms as trusted
 from storepipe_dagster_tests.layers.refined.test_transforms import COLUMNS as SALES_COLUMNS
@@ -59,8 +58,10 @@ def compute_tables(spark):
     rows = {name: read_rows(df) for name, df in tables.items()}
     # Read once: the JVM would compute the sales for each table again.
     sales = make_df(spark, SALES_COLUMNS, *rows["sales"])
-    carts, product_days = summaries.carts(sales), summaries.product_days(sales)
+    carts, product_days = refined.sales_by_cart(sales), refined.sales_by_product_day(sales)
     tables = {
+        "sales_by_cart": carts,
+        "sales_by_product_day": product_days,
         "sales_by_day": refined.sales_by_day(carts),
         "sales_by_category": refined.sales_by_category(carts, product_days),
         "sales_by_product": refined.sales_by_product(carts, product_days),
