@@ -39,7 +39,7 @@ ONE_STEP = """
     refined/sales_by_category.customers <- refined/sales_by_cart:user_id
     refined/sales_by_product.abc_class <- refined/sales_by_product_day:revenue
     refined/sales_by_city.customers <- refined/sales_by_cart:user_id
-    refined/customer_segments.segment <- refined/sales_by_cart:cart_id, refined/sales_by_cart:sale_date
+    refined/customer_segments.monetary <- refined/sales_by_cart:revenue
     refined/customer_cohorts.retention <- refined/sales_by_cart:user_id
     refined/product_affinity.other_product_id <- refined/sales_by_cart:product_ids
 """
