@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.execution.api import execute_run_iterator
-from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
+from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES, DagsterRunStatus
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -26,6 +26,7 @@ from dagster._core.storage.tags import (
 from storepipe_dagster import failures, open_files
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.instance import failure_recorded
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.printing import QUIET
 from storepipe_dagster.resources.database import Database
@@ -242,8 +243,9 @@ def _execute(
     plan = instance.get_execution_plan_snapshot(str(run.execution_plan_snapshot_id))
     progress = Progress(tell, len(plan.steps))
     instance.add_event_listener(run.run_id, progress.follow)
-    for _ in execute_run_iterator(job, run, instance):
-        pass
+    with failure_recorded(instance, run, tell):
+        for _ in execute_run_iterator(job, run, instance):
+            pass
     finished = instance.get_run_by_id(run.run_id)
     if (finished is None or not finished.is_success) and not progress.problems:
         progress.problems.append(f"Run {run.run_id} did not succeed; its log tells why: make dev.")
@@ -252,7 +254,9 @@ def _execute(
 
 def close_abandoned_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs as failed whose process on this machine is gone, so that none hangs for ever."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=ACTIVE_RUN_STATUSES)):
+    # A process that ended while its run was made leaves one that was never started.
+    open_statuses = [DagsterRunStatus.NOT_STARTED, *ACTIVE_RUN_STATUSES]
+    for run in instance.get_runs(dg.RunsFilter(statuses=open_statuses)):
         host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
         if host == socket.gethostname() and not _is_alive(process):
             instance.report_run_failed(run, "The process of this run ended before the run did.")
