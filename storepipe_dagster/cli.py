@@ -205,10 +205,11 @@ def doctor() -> None:
 @storepipe.command()
 def dev() -> None:
     """Start Dagster's webserver and daemon, on the history that the other commands write."""
-    from storepipe_dagster.instance import use_dagster_home
+    from storepipe_dagster.instance import open_instance
     from storepipe_dagster.settings import settings
 
-    use_dagster_home(settings().dagster_home)
+    with open_instance(settings().dagster_home):
+        pass  # what is wrong with it is one message here, and a stack trace of each service there
     services = [sys.executable, "-m", "storepipe_dagster.dev"]
     where = ["--host", "127.0.0.1", "--port", str(WEBSERVER_PORT)]
     command = [*services, "--module-name", "storepipe_dagster.definitions", *where]

@@ -22,16 +22,16 @@ class Condition(Enum):
 
     FULL = "The disk of {place} is full. Make room there, then run again."
     READ_ONLY = (
-        "{place} is on a read-only disk, or not this user's to write to. Allow writing there, or "
-        "set STOREPIPE_HOME to another folder, then run again."
+        "{place} is read-only. Allow writing there, or set STOREPIPE_HOME to another folder, then "
+        "run again."
     )
     LOCKED = (
         "{place} was locked by {holder} for longer than storepipe waits. Wait for it to end, or "
         "end it, then run again."
     )
     UNUSABLE = (
-        "SQLite cannot use its files in {place}: {error}. Check that disk, and who may write there, "
-        "then run again."
+        "SQLite cannot use its files in {place}: {error}. Check that disk, and who may write "
+        "there, then run again."
     )
 
 
@@ -141,9 +141,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _place(error: BaseException, condition: Condition, places: Sequence[Path]) -> Path:
-    """The file that the error names, else the place that looks like it, else the first."""
+    """The place of the file that the error names, else that which looks like it, else the first."""
     if isinstance(error, OSError) and isinstance(error.filename, str):
-        return Path(error.filename)
+        above = Path(error.filename).parents
+        return next((place for place in places if place in above), above[0])
     return next((place for place in places if _seen_on([place]) is condition), places[0])
 
 

@@ -143,7 +143,7 @@ def on_screen() -> Iterator[Callable[[str], None]]:
     """
     with (
         os.fdopen(os.dup(sys.stderr.fileno()), "w", errors="backslashreplace") as screen,
-        redirect_stderr(_WithoutNotes(sys.stderr)),  # type: ignore[type-var]
+        redirect_stderr(_WithoutNotes(sys.stderr)),
     ):
         yield lambda line: click.echo(line, file=screen)
 

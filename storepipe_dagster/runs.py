@@ -121,7 +121,7 @@ class Progress:
         step = (event.step_key or "").replace("__", "/")
         self.tell(f"[{self._done:>2}/{self.steps}] {step} FAILED")
         message = failures.cause(event.step_failure_data.error, open_files.limit())
-        if message is not None:
+        if message is not None and not any(told.endswith(message) for told in self.problems):
             self.problems.append(f"{step}: {message}")
 
 

@@ -179,7 +179,7 @@ class Lake:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """A place for what uses the lake: turns what is wrong with its disk into a ``DiskError``."""
+        """A place for what uses the lake: turns what its disk refuses into a ``DiskError``."""
         try:
             yield
         except Exception as error:

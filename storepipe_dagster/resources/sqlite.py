@@ -99,7 +99,7 @@ class SqliteDatabase(Database):
             try:
                 result = connection.execute(query)
             except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
-                if local_disks.condition_of(error.orig):
+                if local_disks.explained(error, [Path(self.path)]):
                     raise
                 if not sa.inspect(connection).has_table(table):
                     raise NoTableError(table) from None
