@@ -169,7 +169,8 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], unsafe: bool, 
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
         if as_of is not None:
             hint += f"\nAs of {as_of} there are the Delta tables of then; raw_relational has none."
-        raise click.ClickException(with_remedy(f"{error}{hint}", limit())) from None
+        message = local_disks.with_remedy(with_remedy(f"{error}{hint}", limit()))
+        raise click.ClickException(message) from None
 
 
 @storepipe.command()

@@ -245,10 +245,10 @@ def of_the_queue(instance, *assets, status):
     return instance.add_run(copy(run, remote_job_origin=origin, status=status))
 
 
-def closed(instance, process):
+def closed(instance, process, status=dg.DagsterRunStatus.STARTING):
     """Whether a run of that process of this machine counts as abandoned."""
     tags = {PROCESS_TAG: f"{socket.gethostname()}:{process}"}
-    run = new_run(instance, SALES, status=dg.DagsterRunStatus.STARTING, tags=tags)
+    run = new_run(instance, SALES, status=status, tags=tags)
     close_abandoned_runs(instance)
     return instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
 
@@ -258,6 +258,8 @@ def test_a_command_that_was_killed_while_it_waited_holds_up_no_other(instance):
     gone.wait()
 
     assert closed(instance, f"{gone.pid}:1")
+    # One that ended while its run was made: on a full disk, for example.
+    assert closed(instance, f"{gone.pid}:1", dg.DagsterRunStatus.NOT_STARTED)
 
 
 def test_another_process_that_has_its_id_by_now_does_not_pass_for_it(instance):
