@@ -14,8 +14,6 @@ OWNER_ONLY = 0o077  # what others may not do with a new file
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # They log the address of each request: a signature is in it, or the whole is a secret.
 LOGGERS_OF_ADDRESSES = ("urllib3.connectionpool", "urllib3.util.retry", "urllib3")
-# It prints each error of Spark that it then raises, with a stack trace.
-LOGGER_OF_SPARK_ERRORS = "pyspark.sql.connect.logging"
 QUERY = re.compile(r"\?[^\s'\"]+")
 
 
@@ -26,7 +24,6 @@ def prepare_process() -> None:
     reach_loopback_directly(os.environ)
     for name in LOGGERS_OF_ADDRESSES:
         logging.getLogger(name).addFilter(without_addresses)
-    logging.getLogger(LOGGER_OF_SPARK_ERRORS).addFilter(lambda _: False)
 
 
 def without_addresses(record: logging.LogRecord) -> bool:

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -51,12 +49,3 @@ def test_addresses_in_a_librarys_log_lose_what_may_be_a_signature(level):
     record = logging.LogRecord("urllib3", level, "", 0, text, ("hunter2",), None)
     assert without_addresses(record) == (level >= logging.WARNING)
     assert record.getMessage() == 'http://lake:443 "GET /raw?... HTTP/1.1" 200'
-
-
-def test_an_error_of_spark_is_raised_and_not_printed_besides():
-    code = (
-        "from storepipe_dagster.process import prepare_process; prepare_process(); "
-        "from pyspark.sql.connect.logging import logger; logger.error('GRPC Error received')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
