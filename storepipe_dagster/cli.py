@@ -10,6 +10,7 @@ import gc
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from typing import Any
 
 import click
 
-from storepipe_dagster import history_commands
+from storepipe_dagster import history_commands, local_disks
 from storepipe_dagster.atomic_files import write_atomically
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.open_files import limit, with_remedy
@@ -168,7 +169,8 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], unsafe: bool, 
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
         if as_of is not None:
             hint += f"\nAs of {as_of} there are the Delta tables of then; raw_relational has none."
-        raise click.ClickException(with_remedy(f"{error}{hint}", limit())) from None
+        message = local_disks.with_remedy(with_remedy(f"{error}{hint}", limit()))
+        raise click.ClickException(message) from None
 
 
 @storepipe.command()
@@ -204,10 +206,11 @@ def doctor() -> None:
 @storepipe.command()
 def dev() -> None:
     """Start Dagster's webserver and daemon, on the history that the other commands write."""
-    from storepipe_dagster.instance import use_dagster_home
+    from storepipe_dagster.instance import open_instance
     from storepipe_dagster.settings import settings
 
-    use_dagster_home(settings().dagster_home)
+    with open_instance(settings().dagster_home):
+        pass  # what is wrong with it is one message here, and a stack trace of each service there
     services = [sys.executable, "-m", "storepipe_dagster.dev"]
     where = ["--host", "127.0.0.1", "--port", str(WEBSERVER_PORT)]
     command = [*services, "--module-name", "storepipe_dagster.definitions", *where]
@@ -234,10 +237,33 @@ def main() -> None:
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
         storepipe(prog_name="storepipe")
-    except (UserError, OSError) as error:
-        message = with_remedy(str(error), limit()) if isinstance(error, OSError) else str(error)
+    except Exception as error:
+        message = _message_of(error)
+        if message is None:
+            raise
         click.echo(f"Error: {message}", err=True)
         sys.exit(1)
+
+
+def _message_of(error: Exception) -> str | None:
+    """What a person is told of an error; nothing of one that is a defect of ours."""
+    if not isinstance(error, UserError):  # of settings too, which name the places
+        error = local_disks.explained(error, _places()) or error
+    if isinstance(error, local_disks.DiskError):
+        command = shlex.join(["storepipe", *sys.argv[1:]])
+        return f"{str(error).removesuffix('.')}: {command}"
+    if isinstance(error, OSError):
+        return with_remedy(str(error), limit())
+    return str(error) if isinstance(error, UserError) else None
+
+
+def _places() -> list[Path]:
+    """The folders of this machine that commands write to."""
+    from storepipe_dagster.settings import settings
+
+    home, dagster_home = settings().storepipe_home, os.environ.get("DAGSTER_HOME")
+    places = [home, *map(Path, [dagster_home] if dagster_home else [])]
+    return [*places, local_disks.temporary_folder()]
 
 
 @contextlib.contextmanager

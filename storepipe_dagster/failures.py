@@ -9,9 +9,9 @@ from importlib import import_module
 
 from dagster_shared.error import SerializableErrorInfo
 
+from storepipe_dagster import local_disks, open_files
 from storepipe_dagster.errors import PassingError
 from storepipe_dagster.io_managers.lake import PASSING
-from storepipe_dagster.open_files import with_remedy
 
 OWN_ERROR = "storepipe_dagster."
 CHECK_FAILED = "DagsterAssetCheckFailedError"
@@ -42,17 +42,17 @@ def is_check(error: SerializableErrorInfo | None) -> bool:
     return found is not None and found.cls_name == CHECK_FAILED
 
 
-def cause(error: SerializableErrorInfo | None, open_files: int | None = None) -> str | None:
+def cause(error: SerializableErrorInfo | None, file_limit: int | None = None) -> str | None:
     """What a step stumbled over, in words; nothing for a check, which tells for itself.
 
-    ``open_files`` is how many files its process may have open, where that is known.
+    ``file_limit`` is how many files its process may have open, where that is known.
     """
     found = cause_of(error)
     if found is None or is_check(error):
         return None
     message = found.message.strip()
     told = message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message
-    return with_remedy(told, open_files)
+    return local_disks.with_remedy(open_files.with_remedy(told, file_limit))
 
 
 def passes(error: SerializableErrorInfo | None) -> bool:

@@ -10,8 +10,8 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -29,13 +29,16 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from storepipe_dagster.atomic_files import write_atomically
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.local_disks import Condition, explained
 
 BUSY_TIMEOUT_SECONDS = 60
 BATCH_SIZE = 2000
+RESERVE, RESERVED_BYTES = "reserve", 2**20
 FILES_KEPT_OPEN = 8  # a webserver looks at one run after the other
 SENSOR_SECONDS = 300  # to compare tables and tell of it; Dagster would stop them after 60
 CONFIGURATION = """\
@@ -274,6 +277,33 @@ def open_instance(default_home: Path) -> dg.DagsterInstance:
     except (dg.DagsterError, yaml.YAMLError) as error:
         home = os.environ["DAGSTER_HOME"]
         raise InstanceError(f"DAGSTER_HOME={home} cannot be used: {error}") from None
+
+
+@contextmanager
+def failure_recorded(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """Record a run that a disk has ended as failed, with the reason; raises ``DiskError``.
+
+    Room for that is kept, whatever fills the disk meanwhile. Where it cannot be written
+    nevertheless, the next command records that the process of the run is gone.
+    """
+    home = Path(instance.root_directory)
+    try:
+        (home / RESERVE).write_bytes(bytes(RESERVED_BYTES))
+        yield
+    except Exception as error:
+        problem = explained(error, [home])
+        if problem is None:
+            raise
+        (home / RESERVE).unlink(missing_ok=True)
+        if problem.condition is Condition.FULL:
+            with suppress(SQLAlchemyError):
+                instance.report_run_failed(run, str(problem))
+        tell("What is finished is complete; everything else is as it was before.")
+        raise problem from error
+    finally:
+        (home / RESERVE).unlink(missing_ok=True)
 
 
 def _commit_without_waiting_for_the_disk(connection: Any, _record: Any) -> None:

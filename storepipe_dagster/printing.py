@@ -10,10 +10,10 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -22,6 +22,11 @@ from storepipe_dagster.errors import UserError
 ROWS_AT_A_TIME = 10_000
 WIDE = 1_000
 FORMATS = ("table", "csv", "json")
+NOTES_OF_DAGSTER = (
+    "Exception while storing event batch: ",
+    "Falling back to storing multiple single-event storage requests",
+    "Exception while writing logger call to event log: ",
+)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # as config of a run
 
 
@@ -136,5 +141,24 @@ def on_screen() -> Iterator[Callable[[str], None]]:
     While a step runs, Dagster's compute logs take what is written to standard error, and its copy
     of that to the screen may end before the last lines.
     """
-    with os.fdopen(os.dup(sys.stderr.fileno()), "w", errors="backslashreplace") as screen:
+    with (
+        os.fdopen(os.dup(sys.stderr.fileno()), "w", errors="backslashreplace") as screen,
+        redirect_stderr(_WithoutNotes(sys.stderr)),
+    ):
         yield lambda line: click.echo(line, file=screen)
+
+
+class _WithoutNotes:
+    """Standard error without what Dagster notes on a history that it fails to write.
+
+    It raises the same error, or records it, once it has tried another way.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith(NOTES_OF_DAGSTER) else self._stream.write(text)

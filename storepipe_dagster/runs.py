@@ -23,6 +23,7 @@ from dagster._core.storage.tags import (
 from storepipe_dagster import failures, open_files
 from storepipe_dagster.definitions import defs
 from storepipe_dagster.errors import UserError
+from storepipe_dagster.instance import failure_recorded
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.leases import LOCK_TAG, lease, lock_name
 from storepipe_dagster.printing import QUIET
@@ -117,7 +118,7 @@ class Progress:
         step = (event.step_key or "").replace("__", "/")
         self.tell(f"[{self._done:>2}/{self.steps}] {step} FAILED")
         message = failures.cause(event.step_failure_data.error, open_files.limit())
-        if message is not None:
+        if message is not None and not any(told.endswith(message) for told in self.problems):
             self.problems.append(f"{step}: {message}")
 
 
@@ -222,8 +223,9 @@ def _execute(
     plan = instance.get_execution_plan_snapshot(str(run.execution_plan_snapshot_id))
     progress = Progress(tell, len(plan.steps))
     instance.add_event_listener(run_id, progress.follow)
-    for _ in execute_run_iterator(job, run, instance):
-        pass
+    with failure_recorded(instance, run, tell):
+        for _ in execute_run_iterator(job, run, instance):
+            pass
     finished = instance.get_run_by_id(run_id)
     if (finished is None or not finished.is_success) and not progress.problems:
         progress.problems.append(

@@ -177,3 +177,11 @@ def test_a_lock_of_sqlite_passes(tmp_path, monkeypatch):
 )
 def test_a_storage_account_that_answers_so_passes_or_stays(error, passing):
     assert failures.passes(logged(unreachable(error, ACCOUNT))) is passing
+
+
+def test_a_full_disk_is_told_with_the_remedy_first():
+    error = RuntimeError("Failed to write file: No space left on device (os error 28)")
+    assert failures.cause(logged(error)).splitlines() == [
+        "A disk is full. Make room there, then run again.",
+        f"RuntimeError: {error}",
+    ]

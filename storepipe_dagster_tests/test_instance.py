@@ -1,5 +1,6 @@
 """Tests of `storepipe_dagster.instance`: the quicker event log tells what Dagster's own tells."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,18 +9,23 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from storepipe_dagster.instance import (
     BATCH_SIZE,
     CONFIGURATION,
+    RESERVE,
+    RESERVED_BYTES,
     SENSOR_SECONDS,
     BatchingSqliteEventLogStorage,
     InstanceError,
+    failure_recorded,
     is_configured,
     open_instance,
     use_dagster_home,
 )
+from storepipe_dagster.local_disks import DiskError
 
 DAYS = dg.DailyPartitionsDefinition("2020-01-01", end_date="2020-02-01")
 RANGE = {
@@ -361,3 +367,61 @@ def test_who_watches_a_run_in_another_process_sees_its_events_as_they_come(batch
             assert arrived.wait_for(lambda last=f"event {number}": last in seen, timeout=30)
     assert seen[-3:] == ["event 0", "event 1", "event 2"]
     watching.dispose()
+
+
+# --- the end of a run on a full disk ------------------------------------------------------------
+
+
+@pytest.fixture
+def begun(batching):
+    run = batching.create_run_for_job(
+        dg.define_asset_job("all").resolve(
+            asset_graph=dg.Definitions(assets=[carts, totals]).resolve_asset_graph()
+        )
+    )
+    batching.report_dagster_event(
+        dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name), run.run_id
+    )
+    return run
+
+
+def status_of(instance, run):
+    return instance.get_run_by_id(run.run_id).status.value
+
+
+def test_a_run_that_a_full_disk_ends_is_recorded_as_failed_with_the_reason(batching, begun):
+    reserve, told = Path(batching.root_directory) / RESERVE, []
+
+    def fill():
+        assert reserve.stat().st_size == RESERVED_BYTES
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with (
+        pytest.raises(DiskError, match="is full"),
+        failure_recorded(batching, begun, told.append),
+    ):
+        fill()
+    assert not reserve.exists()
+    assert status_of(batching, begun) == "FAILURE"
+    ends = batching.get_records_for_run(begun.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    (end,) = [record.event_log_entry.dagster_event.message for record in ends.records]
+    assert end == f"The disk of {batching.root_directory} is full. Make room there, then run again."
+    assert told == ["What is finished is complete; everything else is as it was before."]
+
+
+def test_a_run_whose_end_cannot_be_written_either_ends_with_the_same_message(
+    batching, begun, monkeypatch
+):
+    def full(*_):
+        raise sa.exc.OperationalError("", {}, OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(BatchingSqliteEventLogStorage, "store_event", full)
+    with pytest.raises(DiskError, match="is full"), failure_recorded(batching, begun, print):
+        full()
+
+
+def test_another_error_of_a_run_stays_as_it_is(batching, begun):
+    with pytest.raises(ValueError, match=r"^No\.$"), failure_recorded(batching, begun, print):
+        raise ValueError("No.")
+    assert status_of(batching, begun) == "STARTED"
+    assert not (Path(batching.root_directory) / RESERVE).exists()

@@ -1,5 +1,6 @@
 """Tests of `storepipe_dagster.printing`: rows for people and for programs."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -8,8 +9,16 @@ from datetime import datetime, timezone
 
 import duckdb
 import pytest
+from dagster._core.instance import types
+from dagster._core.instance.methods import event_methods
 
-from storepipe_dagster.printing import DuplicateColumnsError, print_query, print_rows
+from storepipe_dagster.printing import (
+    NOTES_OF_DAGSTER,
+    DuplicateColumnsError,
+    on_screen,
+    print_query,
+    print_rows,
+)
 
 COLUMNS = {"number": "BIGINT", "time": "TIMESTAMPTZ", "text": "VARCHAR", "good": "BOOLEAN"}
 TIME = datetime(2020, 1, 1, 12, 30, tzinfo=timezone.utc)
@@ -81,3 +90,17 @@ def test_a_locale_without_letters_is_no_error():
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_what_dagster_notes_on_a_history_that_it_cannot_write_is_kept_off_the_screen(capfd):
+    with on_screen() as tell:
+        sys.stderr.write(f"{NOTES_OF_DAGSTER[0]}(sqlite3.OperationalError) database is locked\n")
+        sys.stderr.write("A warning.\n")
+        assert sys.stderr.fileno() > 0  # of which Dagster's compute logs are made
+        tell("Progress.")
+    assert sorted(capfd.readouterr().err.splitlines()) == ["A warning.", "Progress."]
+
+
+def test_dagster_notes_it_in_these_words():
+    sources = inspect.getsource(event_methods) + inspect.getsource(types)
+    assert [note for note in NOTES_OF_DAGSTER if note not in sources] == []

@@ -7,12 +7,14 @@ import pymysql  # type: ignore[import-untyped]
 
 from storepipe_dagster.doctor import SECONDS, TroubleError
 from storepipe_dagster.doctor.clocks import skew_from
-from storepipe_dagster.layers.mysql.schemas import METADATA
+from storepipe_dagster.layers.mysql.schemas import CART_ITEMS, METADATA
 from storepipe_dagster.resources.mysql import connect_arguments
+from storepipe_dagster.resources.mysql_bulk import BulkConnection
 from storepipe_dagster.resources.mysql_errors import (
     NO_RIGHT,
     explain,
     is_missing_table,
+    is_passing,
     missing_right,
 )
 from storepipe_dagster.settings import Settings
@@ -25,6 +27,12 @@ DO_NOTHING = (
     "INSERT INTO `{table}` SELECT * FROM `{table}` WHERE 1 = 0",
     "UPDATE `{table}` SET `{column}` = `{column}` WHERE 1 = 0",
     "DELETE FROM `{table}` WHERE 1 = 0",
+)
+# Refused before the server looks for the table; what is in between sees the statement only.
+LOAD_NOTHING = f"LOAD DATA LOCAL INFILE 'rows' INTO TABLE `{CART_ITEMS.name}`"
+SLOWER = (
+    "no LOAD DATA LOCAL: it is refused with error {number}, so loads use INSERT, which is slower; "
+    "set local_infile=ON on the server, and let a proxy in between pass the statement on"
 )
 CREATE = "PREPARE doctor FROM 'CREATE TABLE `{table}` (`{column}` INT)'"  # not executed
 
@@ -39,7 +47,7 @@ def check(settings: Settings) -> str:
     timeouts = {f"{what}_timeout": SECONDS for what in ("connect", "read", "write")}
     try:
         arguments = connect_arguments(host, port, user, password, database, authorities)
-        with pymysql.connect(**arguments | timeouts) as connection:
+        with BulkConnection(SECONDS, **arguments | timeouts, local_infile=True) as connection:
             version = _version(connection, server)
             if missing := _missing_rights(connection):
                 right = ", ".join(missing)
@@ -47,9 +55,8 @@ def check(settings: Settings) -> str:
                     NO_RIGHT.format(server=server, user=user, right=right, database=database)
                 )
             tls = _tls(connection, verified=authorities is not None)
-            loading = "" if _ask(connection, "SELECT @@local_infile") else "no "
             skew = skew_from(_ask(connection, "SELECT UTC_TIMESTAMP(6)"))
-            return f"{server} ({version}, {tls}, {loading}LOAD DATA LOCAL){skew}"
+            return f"{server} ({version}, {tls}, {_loading(connection)}){skew}"
     except (pymysql.MySQLError, OSError, RuntimeError, UnicodeError) as error:
         raise TroubleError(explain(error, host, port, user, database)) from None
 
@@ -94,6 +101,22 @@ def _refusal(connection: Any, statement: str) -> pymysql.MySQLError | None:
             raise
         return error
     return None
+
+
+def _loading(connection: BulkConnection) -> str:
+    """Whether rows can be loaded: none are, so nothing changes, and the table need not exist."""
+    connection.upload = []
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(LOAD_NOTHING)
+    except pymysql.MySQLError as error:
+        if is_passing(error):
+            raise  # as a run would
+        if not is_missing_table(error):
+            return SLOWER.format(number=error.args[0])
+    finally:
+        connection.upload = None
+    return "LOAD DATA LOCAL"
 
 
 def _tls(connection: Any, *, verified: bool) -> str:

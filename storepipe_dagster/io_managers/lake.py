@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import IO, Any, Protocol
 
 import fsspec
 import tenacity
 
+from storepipe_dagster import local_disks
 from storepipe_dagster.errors import UserError
 
 PARQUET_FILE = "data.parquet"
@@ -178,8 +179,14 @@ class Lake:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """A place for what uses the lake: here a lake elsewhere tells what is wrong with it."""
-        yield
+        """A place for what uses the lake: turns what its disk refuses into a ``DiskError``."""
+        try:
+            yield
+        except Exception as error:
+            places = [Path(self.root), local_disks.temporary_folder()]
+            if problem := local_disks.explained(error, places):
+                raise problem from None
+            raise
 
     @contextmanager
     def write(self, path: str) -> Iterator[IO[bytes]]:

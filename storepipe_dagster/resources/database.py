@@ -10,7 +10,6 @@ import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -207,15 +206,6 @@ def execute_many(connection: sa.Connection, statement: sa.Insert, rows: Sequence
     """Let the driver insert plain tuples: SQLAlchemy's own handling of each value is far slower."""
     if rows:
         connection.exec_driver_sql(str(statement.compile(dialect=connection.dialect)), list(rows))
-
-
-@contextmanager
-def explained(explain: Callable[[sa.exc.DBAPIError], DatabaseError]) -> Iterator[None]:
-    """Turn the driver's errors into a ``DatabaseError``."""
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        raise explain(error) from None
 
 
 def differences(inspector: sa.Inspector, table: sa.Table) -> list[str]:

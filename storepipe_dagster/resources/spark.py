@@ -4,6 +4,7 @@ Sail is a Spark Connect server without a JVM; the asset code is the same on any 
 """
 
 import atexit
+import logging
 import os
 import socket
 import threading
@@ -33,6 +34,7 @@ SAIL_CONFIG = {
 # do not tell of it.
 SAIL_SESSION_CONFIG = {"spark.python.sql.dataFrameDebugging.enabled": "false"}
 SPARK_CONNECT_PORT = 15002
+LOGGER_OF_ERRORS = "pyspark.sql.connect.logging"
 SECONDS_TO_CONNECT = 10
 
 
@@ -100,7 +102,13 @@ def _connected(remote: str, config: Mapping[str, str] = MappingProxyType({})) ->
     session = _made({**SPARK_CONFIG, **config, "spark.remote": remote})
     # At exit PySpark would call a server that is gone by then for minutes, to forget its models.
     atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
+    # It would print each error that it then raises; whoever configures logging switches it on.
+    logging.getLogger(LOGGER_OF_ERRORS).addFilter(_without_errors)
     return session
+
+
+def _without_errors(_record: logging.LogRecord) -> bool:
+    return False
 
 
 def _knock(remote: str) -> None:

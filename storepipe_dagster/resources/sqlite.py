@@ -13,6 +13,8 @@ import sqlalchemy as sa
 import tenacity
 from sqlalchemy.dialects import sqlite
 
+from storepipe_dagster import local_disks
+from storepipe_dagster.errors import PassingError
 from storepipe_dagster.resources.database import (
     Database,
     DatabaseBusyError,
@@ -22,7 +24,6 @@ from storepipe_dagster.resources.database import (
     Result,
     Row,
     execute_many,
-    explained,
     of_days,
 )
 
@@ -53,7 +54,7 @@ class SqliteDatabase(Database):
         self, tables: Sequence[sa.Table], _lock: str, work: Callable[[sa.Connection], Result]
     ) -> Result:
         """SQLite itself lets one writer at a time into the file; the others wait."""
-        with explained(_explain):
+        with self._explained():
             self._ensure_tables(self.engine, tables)
             with self.engine.begin() as connection:
                 # Python's driver would begin at the first change, behind what is read before it.
@@ -92,12 +93,14 @@ class SqliteDatabase(Database):
         if not Path(self.path).exists():
             raise NoTableError(table)  # to connect would make a file
         with (
-            explained(_explain),
+            self._explained(),
             self.engine.connect().execution_options(stream_results=True) as connection,
         ):
             try:
                 result = connection.execute(query)
             except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+                if local_disks.explained(error, [Path(self.path)]):
+                    raise
                 if not sa.inspect(connection).has_table(table):
                     raise NoTableError(table) from None
                 raise DatabaseError(
@@ -106,11 +109,22 @@ class SqliteDatabase(Database):
                 ) from None
             yield result
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn errors into what is the matter with the disk, or else SQLite's own words.
 
-def _explain(error: sa.exc.DBAPIError) -> DatabaseError:
-    """SQLite's own words, which show no values."""
-    kind = DatabaseBusyError if "locked" in str(error.orig) else DatabaseError
-    return kind(f"The database refuses: {error.orig}.")
+        These show no values.
+        """
+        try:
+            yield
+        except (sa.exc.DBAPIError, sqlite3.Error, OSError) as error:
+            problem = local_disks.explained(error, [Path(self.path)])
+            if problem is None:
+                raise DatabaseError(
+                    f"The database refuses: {getattr(error, 'orig', error)}."
+                ) from None
+            kind = DatabaseBusyError if isinstance(problem, PassingError) else DatabaseError
+            raise kind(str(problem)) from None
 
 
 def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
@@ -124,9 +138,13 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
     return pa.array(values, pa.string()).cast(field.type)
 
 
+def _is_locked(error: BaseException) -> bool:
+    return local_disks.condition_of(error) is local_disks.Condition.LOCKED
+
+
 # Of several processes that switch a new file to WAL at once, SQLite turns some away unwaited.
 @tenacity.retry(
-    retry=tenacity.retry_if_exception_type(sqlite3.OperationalError),
+    retry=tenacity.retry_if_exception(_is_locked),
     stop=tenacity.stop_after_delay(SECONDS_TO_WAIT),
     wait=tenacity.wait_random(0, 0.1),
     reraise=True,

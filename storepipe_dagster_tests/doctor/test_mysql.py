@@ -15,6 +15,7 @@ from storepipe_dagster.resources.mysql_errors import explain, is_passing
 from storepipe_dagster.settings import Settings
 from storepipe_dagster_tests.servers.certificates import Authority
 from storepipe_dagster_tests.servers.mariadb import LEAST, MariaDb
+from storepipe_dagster_tests.servers.mysql_gateway import refusing_loads
 
 CREATED = ("CREATE", True)  # the tables are there: no need to
 RIGHTS = LEAST.split(", ")
@@ -129,9 +130,52 @@ def test_tls_without_an_authority_is_told_as_not_verified(database):
     assert "TLSv1.3 but MYSQL_SSL_CA is unset: not verified" in told
 
 
-def test_a_server_without_load_data_local_is_well_and_told(server, database):
+SLOWER = (
+    "so loads use INSERT, which is slower; set local_infile=ON on the server, and let a proxy in "
+    "between pass the statement on)"
+)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_server_that_refuses_load_data_local_is_well_and_slower(server, made):
+    database = server.create_database(grants=LEAST)
+    if made:
+        make_tables(server, database)
+
     with variable(server, "local_infile", 0):
-        assert "no LOAD DATA LOCAL)" in doctor.check(settings_of(database))
+        told = doctor.check(settings_of(database))
+
+    number = 3948 if server.name == "mysql" else 4166
+    assert f"no LOAD DATA LOCAL: it is refused with error {number}, {SLOWER}" in told
+
+
+@pytest.fixture(scope="module")
+def without_tls():
+    with MariaDb(None, "--skip-ssl") as server:
+        yield server
+
+
+@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize("code", [1045, 1148, 1227, 9999])
+def test_what_refuses_load_data_local_in_between_makes_loads_slower(without_tls, made, code):
+    database = without_tls.create_database(grants=LEAST)
+    if made:
+        make_tables(without_tls, database)
+
+    with refusing_loads(database.port, code) as port:
+        told = doctor.check(settings_of(database, mysql_port=port))
+
+    assert f"no LOAD DATA LOCAL: it is refused with error {code}, {SLOWER}" in told
+    found = without_tls.execute(f"SHOW TABLES FROM `{database.database}`")
+    assert bool(found) is made
+
+
+def test_what_hangs_up_at_load_data_local_is_wrong(without_tls, monkeypatch):
+    """A run would not get over it either."""
+    database = without_tls.create_database(grants=LEAST)
+    monkeypatch.setattr(doctor, "LOAD_NOTHING", "KILL CONNECTION_ID()")
+
+    assert "the connection" in trouble(database)
 
 
 def test_a_clock_that_is_far_off_is_told(server, database):
@@ -411,14 +455,13 @@ def test_an_expired_certificate(own_mariadb, authority):  # MySQL takes none
     assert "has expired. Renew it there" in told
 
 
-def test_a_server_without_tls(authority):
-    with MariaDb(None, "--skip-ssl") as server:
-        database = server.create_database(grants=LEAST)
+def test_a_server_without_tls(without_tls, authority):
+    database = without_tls.create_database(grants=LEAST)
 
-        assert "offers no TLS, which MYSQL_SSL_CA asks for" in trouble(
-            database, mysql_ssl_ca=authority.path
-        )
-        assert "no TLS, LOAD DATA LOCAL)" in doctor.check(settings_of(database))
+    assert "offers no TLS, which MYSQL_SSL_CA asks for" in trouble(
+        database, mysql_ssl_ca=authority.path
+    )
+    assert "no TLS, LOAD DATA LOCAL)" in doctor.check(settings_of(database))
 
 
 def test_a_file_of_authorities_that_is_not_there(database, tmp_path):

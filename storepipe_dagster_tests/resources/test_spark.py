@@ -1,5 +1,6 @@
 """Tests of `storepipe_dagster.resources.spark`."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -27,6 +28,15 @@ def test_the_session_works_in_utc():
 def test_no_call_looks_through_the_stack_for_its_line():
     session = InProcessSpark(lake=Lake(root="")).spark_session
     assert session.conf.get("spark.python.sql.dataFrameDebugging.enabled") == "false"
+
+
+def test_an_error_of_spark_is_raised_and_not_logged_besides(caplog, monkeypatch):
+    session = InProcessSpark(lake=Lake(root="lake")).spark_session
+    # As whoever configures logging does with the loggers that there are.
+    monkeypatch.setattr(logging.getLogger(spark.LOGGER_OF_ERRORS), "disabled", False)
+    with pytest.raises(Exception, match="no_such_table"):
+        session.sql("SELECT * FROM no_such_table").collect()
+    assert caplog.records == []
 
 
 def test_a_resource_keeps_its_session():

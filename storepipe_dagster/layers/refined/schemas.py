@@ -50,7 +50,7 @@ SALES_BY_CART = StructType(
         column(
             "categories",
             ArrayType(StringType()),
-            "The categories of the products sold",
+            "The categories of the products sold, in order",
             _sold("category"),
         ),
     ]

@@ -43,7 +43,7 @@ def sales_by_cart(sales: DataFrame) -> DataFrame:
             bought.alias("bought"),
         )
         .withColumn("product_ids", F.array_sort(F.array_distinct("bought.product_id")))
-        .withColumn("categories", F.array_distinct("bought.category"))
+        .withColumn("categories", F.array_sort(F.array_distinct("bought.category")))
     )
     return conform(carts, SALES_BY_CART)
 
