@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 import socket
+import threading
 import time
 from datetime import date, datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -396,6 +397,22 @@ def test_headers_that_trickle_are_given_up_too(server):
     server.steps["/products"] = [Step(GOOD.body, trickle_headers=(0.05, 10_000))]
     message = failure_of(api_at(server.url, list_seconds=0.5).products)
     assert "the last time: it did not answer in time" in message
+
+
+def test_what_answers_without_http_is_not_shown():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(2**16)
+                connection.sendall(b'[{"email": "anna@example.com", "password": "hunter2"}]\n')
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        message = failure_of(api_at(url, tries=1).users)
+    assert "no connection (BadStatusLine)" in message
+    assert "anna" not in message
 
 
 CHUNKED = {"Transfer-Encoding": "chunked"}
