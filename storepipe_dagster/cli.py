@@ -33,6 +33,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 WEBSERVER_PORT = 3000
 DEMO_CARTS, DEMO_DAYS, DEMO_SEED = 5000, 180, 1
 DEMO_SHOP = "demo.json"
+MOST_DAYS = 36_525  # a century
 # Python looks for garbage after 700, which a sixth of the time to import Dagster goes into.
 OBJECTS_BEFORE_COLLECTION = 100_000
 FIRST_DEMO_DAY = date(2020, 1, 1)  # SyntheticShop's
@@ -41,7 +42,7 @@ carts_option = click.option(
     "--carts", default=DEMO_CARTS, show_default=True, type=click.IntRange(min=0), help="Carts."
 )
 days_option = click.option(
-    "--days", default=DEMO_DAYS, show_default=True, type=click.IntRange(min=1), help="Days."
+    "--days", default=DEMO_DAYS, show_default=True, type=click.IntRange(1, MOST_DAYS), help="Days."
 )
 seed_option = click.option(
     "--seed", default=DEMO_SEED, show_default=True, help="The same seed makes the same shop."
@@ -72,8 +73,11 @@ def demo(carts: int, days: int, seed: int) -> None:
 
     from storepipe_dagster.io_managers import pages
     from storepipe_dagster.io_managers.lakes import lake_of
+    from storepipe_dagster.partitions import day_range
     from storepipe_dagster.settings import settings
 
+    last = FIRST_DEMO_DAY + timedelta(days=days - 1)
+    day_range(FIRST_DEMO_DAY, last)  # raises before the home is this shop's
     home, lake = settings().storepipe_home, lake_of(settings())
     if not (home / DEMO_SHOP).exists() and not lake.is_empty():
         raise DemoHomeError(
@@ -88,7 +92,7 @@ def demo(carts: int, days: int, seed: int) -> None:
         )
     write_atomically(home / DEMO_SHOP, json.dumps(shop))
     with _serve(shop):
-        _materialize(FIRST_DEMO_DAY, FIRST_DEMO_DAY + timedelta(days=days - 1), None)
+        _materialize(FIRST_DEMO_DAY, last, None)
     click.echo(f"\nThe lake is {lake.address}. Look at it:")
     report = lake.path(dg.AssetKey(["refined", "store_report"]), pages.FILE)
     click.echo(f"  the report      {report}")
@@ -227,12 +231,12 @@ storepipe.add_command(status)
 
 def main() -> None:
     """Run a command; a mistake of the user's ends in one message and exit code 1."""
-    prepare_process()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a locale may lack letters
-            stream.reconfigure(errors="backslashreplace")
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
+        prepare_process()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a locale may lack letters
+                stream.reconfigure(errors="backslashreplace")
         storepipe(prog_name="storepipe")
     except (UserError, OSError) as error:
         message = with_remedy(str(error), limit()) if isinstance(error, OSError) else str(error)
