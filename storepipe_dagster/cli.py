@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ DAY = click.DateTime(["%Y-%m-%d"])
 WEBSERVER_PORT = 3000
 DEMO_CARTS, DEMO_DAYS, DEMO_SEED = 5000, 180, 1
 DEMO_SHOP = "demo.json"
+INTERRUPTED = 128 + signal.SIGINT
 MOST_DAYS = 36_525  # a century
 # Python looks for garbage after 700, which a sixth of the time to import Dagster goes into.
 OBJECTS_BEFORE_COLLECTION = 100_000
@@ -167,7 +169,13 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], unsafe: bool, 
         ) as connection:
             if not unsafe:
                 expect_reading(connection, query)
-            print_query(connection, query, form)
+            with ThreadPoolExecutor(1) as apart:  # DuckDB may be deaf to Ctrl-C in the main thread
+                printing = apart.submit(print_query, connection, query, form)
+                try:
+                    printing.result()
+                except KeyboardInterrupt:
+                    connection.interrupt()
+                    raise
     except duckdb.Error as error:
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
         if as_of is not None:
@@ -230,14 +238,20 @@ storepipe.add_command(status)
 
 
 def main() -> None:
-    """Run a command; a mistake of the user's ends in one message and exit code 1."""
+    """Run a command; a mistake of the user's ends in one message and exit code 1, Ctrl-C in 130."""
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
         prepare_process()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a locale may lack letters
                 stream.reconfigure(errors="backslashreplace")
-        storepipe(prog_name="storepipe")
+        sys.exit(storepipe.main(prog_name="storepipe", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:  # what click makes of Ctrl-C
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
     except (UserError, OSError) as error:
         message = with_remedy(str(error), limit()) if isinstance(error, OSError) else str(error)
         click.echo(f"Error: {message}", err=True)

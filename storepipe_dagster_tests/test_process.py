@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -107,3 +109,18 @@ def test_a_closed_output_is_nowhere(tmp_path, form):
     home = {"STOREPIPE_HOME": str(tmp_path / "home")}
     done = shell(f"$storepipe sql 'SELECT 1' --format {form} >&- <&-", env={**os.environ, **home})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_ctrl_c_ends_a_query_by_one_line(tmp_path, form):
+    query = "SELECT 1 FROM range(100000000) a, range(100000000) b WHERE a.range + b.range < 0"
+    command = [sys.executable, "-m", "storepipe_dagster.cli", "sql", query, "--format", form]
+    home = {"STOREPIPE_HOME": str(tmp_path / "home")}
+    process = subprocess.Popen(command, env={**os.environ, **home}, stderr=subprocess.PIPE)
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    try:
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (130, b"\nInterrupted.\n")
