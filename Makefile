@@ -4,6 +4,8 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadscope
+# PySpark is built here too: there is no wheel of it.
+BUILD := --build-constraints requirements-build.lock
 # What installs and builds the rest.
 BUILD_LOCK := uv pip compile --group pyproject.toml:build --universal --python-version 3.10 \
 	--no-emit-index-url --generate-hashes --no-header --no-annotate --quiet -o requirements-build.lock
@@ -35,15 +37,15 @@ $(UV): requirements-build.lock
 
 .venv/.installed: requirements.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv
-	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
-	$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable . \
-		--build-constraints requirements-build.lock
+	$(UV) pip sync --quiet --compile-bytecode --require-hashes $(BUILD) --python $(BIN)/python \
+		requirements.lock
+	$(UV) pip install --quiet --no-deps $(BUILD) --python $(BIN)/python --editable .
 	@touch $@
 
 developers: .venv/.developers
 
 .venv/.developers: requirements-dev.lock .venv/.installed
-	$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python \
+	$(UV) pip install --quiet --compile-bytecode --require-hashes $(BUILD) --python $(BIN)/python \
 		--requirements requirements-dev.lock
 	@touch $@
 

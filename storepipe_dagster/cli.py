@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ DAY = click.DateTime(["%Y-%m-%d"])
 WEBSERVER_PORT = 3000
 DEMO_CARTS, DEMO_DAYS, DEMO_SEED = 5000, 180, 1
 DEMO_SHOP = "demo.json"
+INTERRUPTED = 128 + signal.SIGINT
+MOST_DAYS = 36_525  # a century
 # Python looks for garbage after 700, which a sixth of the time to import Dagster goes into.
 OBJECTS_BEFORE_COLLECTION = 100_000
 FIRST_DEMO_DAY = date(2020, 1, 1)  # SyntheticShop's
@@ -42,7 +45,7 @@ carts_option = click.option(
     "--carts", default=DEMO_CARTS, show_default=True, type=click.IntRange(min=0), help="Carts."
 )
 days_option = click.option(
-    "--days", default=DEMO_DAYS, show_default=True, type=click.IntRange(min=1), help="Days."
+    "--days", default=DEMO_DAYS, show_default=True, type=click.IntRange(1, MOST_DAYS), help="Days."
 )
 seed_option = click.option(
     "--seed", default=DEMO_SEED, show_default=True, help="The same seed makes the same shop."
@@ -73,8 +76,11 @@ def demo(carts: int, days: int, seed: int) -> None:
 
     from storepipe_dagster.io_managers import pages
     from storepipe_dagster.io_managers.lakes import lake_of
+    from storepipe_dagster.partitions import day_range
     from storepipe_dagster.settings import settings
 
+    last = FIRST_DEMO_DAY + timedelta(days=days - 1)
+    day_range(FIRST_DEMO_DAY, last)  # raises before the home is this shop's
     home, lake = settings().storepipe_home, lake_of(settings())
     if not (home / DEMO_SHOP).exists() and not lake.is_empty():
         raise DemoHomeError(
@@ -89,7 +95,7 @@ def demo(carts: int, days: int, seed: int) -> None:
         )
     write_atomically(home / DEMO_SHOP, json.dumps(shop))
     with _serve(shop):
-        _materialize(FIRST_DEMO_DAY, FIRST_DEMO_DAY + timedelta(days=days - 1), None)
+        _materialize(FIRST_DEMO_DAY, last, None)
     click.echo(f"\nThe lake is {lake.address}. Look at it:")
     report = lake.path(dg.AssetKey(["refined", "store_report"]), pages.FILE)
     click.echo(f"  the report      {report}")
@@ -164,7 +170,13 @@ def sql(query: str, as_of: str | None, versions: tuple[str, ...], unsafe: bool, 
         ) as connection:
             if not unsafe:
                 expect_reading(connection, query)
-            print_query(connection, query, form)
+            with ThreadPoolExecutor(1) as apart:  # DuckDB may be deaf to Ctrl-C in the main thread
+                printing = apart.submit(print_query, connection, query, form)
+                try:
+                    printing.result()
+                except KeyboardInterrupt:
+                    connection.interrupt()
+                    raise
     except duckdb.Error as error:
         hint = f"\nThe lake {lake.address} is empty: make demo." if lake.is_empty() else ""
         if as_of is not None:
@@ -229,14 +241,20 @@ storepipe.add_command(status)
 
 
 def main() -> None:
-    """Run a command; a mistake of the user's ends in one message and exit code 1."""
-    prepare_process()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a locale may lack letters
-            stream.reconfigure(errors="backslashreplace")
+    """Run a command; a mistake of the user's ends in one message and exit code 1, Ctrl-C in 130."""
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     try:
-        storepipe(prog_name="storepipe")
+        prepare_process()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a locale may lack letters
+                stream.reconfigure(errors="backslashreplace")
+        sys.exit(storepipe.main(prog_name="storepipe", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:  # what click makes of Ctrl-C
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         message = _message_of(error)
         if message is None:

@@ -3,6 +3,7 @@
 Called as it is: ``python -m storepipe_dagster.dev --port 3000``.
 """
 
+import signal
 import warnings
 from typing import Any
 
@@ -13,6 +14,9 @@ OURS = {"dagster_webserver": "storepipe_dagster.webserver"}
 
 def main() -> None:
     """Run Dagster's command; it starts its services as modules of Python."""
+    # Scripts start what is in the background with SIGINT ignored, and Dagster handles SIGTERM the
+    # same way: nothing but SIGKILL would end it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command: Any = dev
     start = command.open_ipc_subprocess
 

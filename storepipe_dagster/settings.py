@@ -27,6 +27,7 @@ STAGING = re.compile(r"dbfs:/[^/].*|/Volumes/[^/]+/[^/]+/[^/]+.*")
 PUBLIC_API = "https://fakestoreapi.com"
 CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
 SERVICE_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+LONGEST_SECONDS = 31 * 86400  # Python cannot wait for some years
 OURS = "STOREPIPE_"
 NEARLY = 0.85
 READ_BY_OTHERS = {"DAGSTER_HOME", "DAGSTER_POSTGRES_PASSWORD", "DAGSTER_EVENT_BATCH_SIZE"} | {
@@ -49,7 +50,7 @@ class Settings(BaseSettings):
     dagster_deployment: Deployment = "local"
     storepipe_home: Path = Path(".storepipe")
     storepipe_api_url: str = PUBLIC_API
-    storepipe_api_seconds: float = Field(default=3600, gt=0)
+    storepipe_api_seconds: float = Field(default=3600, gt=0, le=LONGEST_SECONDS)
     storepipe_api_record_characters: int = Field(default=16 * 2**20, ge=1)
     storepipe_api_answer_bytes: int = Field(default=16 * 2**30, ge=1)
     storepipe_start_date: date = date(2019, 12, 1)
@@ -59,7 +60,7 @@ class Settings(BaseSettings):
     storepipe_day_deadline: time = time(4)
 
     mysql_host: str | None = None
-    mysql_port: int = 3306
+    mysql_port: int = Field(default=3306, ge=1, le=65535)
     mysql_user: str | None = None
     mysql_password: SecretStr | None = None
     mysql_database: str | None = None
@@ -83,17 +84,20 @@ class Settings(BaseSettings):
     databricks_instance_pool_id: str | None = None
     databricks_policy_id: str | None = None
     databricks_single_user_name: str | None = None
-    databricks_timeout_seconds: int = Field(default=4 * 3600, ge=1)
-    databricks_poll_seconds: float = Field(default=5, gt=0)
+    databricks_timeout_seconds: int = Field(default=4 * 3600, ge=1, le=LONGEST_SECONDS)
+    databricks_poll_seconds: float = Field(default=5, gt=0, le=LONGEST_SECONDS)
     databricks_max_retries: int = Field(default=2, ge=0)
-    databricks_retry_seconds: float = Field(default=30, ge=0)
+    databricks_retry_seconds: float = Field(default=30, ge=0, le=LONGEST_SECONDS)
     # Databricks sets it on its clusters, where only the lake is needed.
     databricks_runtime_version: str | None = None
 
     @field_validator("storepipe_home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        path = home.expanduser().absolute()
+        try:
+            path = home.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError(f"{str(home)!r} begins with a user that is not known here") from None
         if odd := sorted(set(str(path)) - PATH_CHARACTERS):
             raise ValueError(
                 f"{str(path)!r} has {''.join(odd)!r} in it, and Spark in this process (Sail) "
@@ -225,10 +229,12 @@ class Settings(BaseSettings):
 def _web_address(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname
+        # A port or a host that is none raises only when it is asked for, or looked up.
+        named = parts.port != 0 and parts.hostname and parts.hostname.encode("idna")
+        usable = parts.scheme in {"http", "https"} and named and url.isprintable()
     except ValueError:  # whose message shows the address
         usable = None
-    if not usable:
+    if not usable or " " in url:
         raise ValueError("is not an http:// or https:// address")
     return parts
 

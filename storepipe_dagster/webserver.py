@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from dagster_webserver import cli
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storepipe_dagster.settings import settings
 
@@ -25,6 +25,7 @@ GRAPHQL_TYPES = ("application/json", "application/graphql")
 class OwnPagesOnly:
     """Refuses requests by other names, from pages of other servers, and GraphQL by GET.
 
+    Its pages are shown in no frame of others', who could have people click what they do not see.
     The name of the server is loopback's, or the host of STOREPIPE_DAGSTER_URL.
     """
 
@@ -35,9 +36,15 @@ class OwnPagesOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the application does, or with the reason why not."""
+
+        async def send_unframed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Frame-Options"] = "SAMEORIGIN"
+            await send(message)
+
         reason = self._refusal(scope) if scope["type"] in {"http", "websocket"} else None
         if reason is None:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, send_unframed)
         else:
             await PlainTextResponse(f"{reason}\n", status_code=403)(scope, receive, send)
 

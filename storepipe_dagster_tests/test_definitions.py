@@ -417,6 +417,23 @@ def test_there_are_these_jobs_for_days(defs):
     assert {job.partitions_def for job in jobs if job.name in JOBS} == {DAYS}
 
 
+def scalars_of(config_type, path=()):
+    """The settings of a run configuration, with the key of the type of each."""
+    if hasattr(config_type, "fields"):
+        for name, field in config_type.fields.items():
+            yield from scalars_of(field.config_type, (*path, name))
+    elif hasattr(config_type, "inner_type"):
+        yield from scalars_of(config_type.inner_type, path)
+    else:
+        yield ".".join(path), config_type.key
+
+
+@pytest.mark.parametrize("name", [*JOBS, *OP_JOBS])
+def test_a_run_cannot_take_a_text_from_the_environment(defs, name):
+    schema = defs.resolve_job_def(name).run_config_schema.run_config_schema_type
+    assert "StringSourceType" not in dict(scalars_of(schema)).values()
+
+
 @pytest.mark.parametrize("name", OP_JOBS)
 def test_a_job_on_the_history_of_tables_has_one_op_that_waits_for_the_tables(defs, name):
     pools = {node.name: node.definition.pool for node in defs.resolve_job_def(name).graph.nodes}

@@ -173,6 +173,15 @@ def test_an_empty_value_that_is_needed_is_missing(read):
         ("STOREPIPE_START_DATE", "2020-02-30", "Input should be a valid date"),
         ("STOREPIPE_API_URL", "hunter2", "is not an http:// or https:// address"),
         ("STOREPIPE_API_URL", "ftp://hunter2", "is not an http:// or https:// address"),
+        ("STOREPIPE_API_URL", "http://hunter2:99999", "is not an http:// or https:// address"),
+        ("STOREPIPE_API_URL", "http://hunter2:0", "is not an http:// or https:// address"),
+        ("STOREPIPE_API_URL", "http://hunter2..org", "is not an http:// or https:// address"),
+        ("STOREPIPE_API_URL", "http://hunter2 /x", "is not an http:// or https:// address"),
+        ("STOREPIPE_API_URL", "http://hunter2/\n", "is not an http:// or https:// address"),
+        ("STOREPIPE_API_URL", "http://hunter2/\udcff", "is not an http:// or https:// address"),
+        ("STOREPIPE_API_SECONDS", "inf", "should be less than or equal to"),
+        ("STOREPIPE_API_SECONDS", "1e10", "should be less than or equal to"),
+        ("DATABRICKS_POLL_SECONDS", "inf", "should be less than or equal to"),
         ("STOREPIPE_WEBHOOK_URL", "hunter2", "is not an http:// or https:// address"),
         ("STOREPIPE_WEBHOOK_URL", "https://", "is not an http:// or https:// address"),
         ("STOREPIPE_WEBHOOK_URL", "https://[::hunter2", "is not an http:// or https:// address"),
@@ -182,6 +191,8 @@ def test_an_empty_value_that_is_needed_is_missing(read):
         ("STOREPIPE_SPARK_REMOTE", "hunter2:15002", "should match pattern"),
         ("STOREPIPE_SPARK_REMOTE", "sc://", "should match pattern"),
         ("MYSQL_PORT", "hunter2", "Input should be a valid integer"),
+        ("MYSQL_PORT", "65536", "should be less than or equal to 65535"),
+        ("MYSQL_PORT", "0", "should be greater than or equal to 1"),
         ("AZURE_STORAGE_CONNECTION_STRING", "hunter2", "is not a list of Name=value"),
         ("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=hunter2=", "it has no AccountName"),
     ],
@@ -203,6 +214,11 @@ def test_a_value_that_cannot_be_used_is_one_error_that_names_the_variable(
 def test_a_home_that_spark_cannot_write_to_is_refused(read, home):
     with pytest.raises(SettingsError, match=r"^STOREPIPE_HOME cannot be used: .*Sail"):
         read(STOREPIPE_HOME=home)
+
+
+def test_a_home_of_a_user_that_is_not_there_is_refused(read):
+    with pytest.raises(SettingsError, match=r"^STOREPIPE_HOME cannot be used: '~nobody-here/x'"):
+        read(STOREPIPE_HOME="~nobody-here/x")
 
 
 def test_two_bad_values_are_two_lines(read):

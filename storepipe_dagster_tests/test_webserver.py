@@ -109,6 +109,14 @@ def test_nothing_is_asked_by_the_address_of_a_picture(server, accept):
     assert (status, answer.split(" with ")[0]) == (403, "GraphQL is asked by POST")
 
 
+@pytest.mark.parametrize("path", ["/runs", "/graphql", "/locations/x/jobs/y/playground"])
+def test_its_pages_are_shown_in_no_frame_of_another_page(server, path):
+    connection = http.client.HTTPConnection("127.0.0.1", server, timeout=30)
+    connection.request("GET", path, headers={"Accept": "text/html"})
+    assert connection.getresponse().headers["X-Frame-Options"] == "SAMEORIGIN"
+    connection.close()
+
+
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", ""])
 def test_nothing_is_asked_by_a_form(server, content_type):
     status, _ = ask(

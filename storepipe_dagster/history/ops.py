@@ -42,18 +42,22 @@ class MaintenanceError(UserError):
     """Some tables could not be maintained; the others were."""
 
 
-class RollBackConfig(dg.Config):
-    """Which table goes back to which version."""
-
-    table: str = Field(description="The table, such as trusted/sales or trusted.sales.")
-    version: int | None = Field(
-        default=None, description="The version to go back to: storepipe history TABLE lists them."
-    )
-    time: str | None = Field(
-        default=None,
+# Which table goes back to which version. Not a ``dg.Config``, whose texts may name variables of the
+# environment: a run would tell, in its failure, a password as a table that is not there.
+ROLL_BACK = {
+    "table": dg.Field(dg.String, description="The table: trusted/sales or trusted.sales, say."),
+    "version": dg.Field(
+        dg.Noneable(dg.Int),
+        default_value=None,
+        description="The version to go back to: storepipe history TABLE lists them.",
+    ),
+    "time": dg.Field(
+        dg.Noneable(dg.String),
+        default_value=None,
         description="Or a time: as the table was then. ISO 8601, UTC unless it tells otherwise; "
         "a date is the end of that day.",
-    )
+    ),
+}
 
 
 def roll_back_job(
@@ -63,21 +67,22 @@ def roll_back_job(
 ) -> dg.JobDefinition:
     """The job that rolls tables of a graph back, and then validates them by these checks."""
 
-    @dg.op(pool=TABLES)
+    @dg.op(pool=TABLES, config_schema=ROLL_BACK)
     def roll_back_table(
-        context: dg.OpExecutionContext, config: RollBackConfig, lake: dg.ResourceParam[Lake]
+        context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]
     ) -> dict[str, Any]:
         """Make a Delta table what it was at a version or a time, as a new version.
 
         Nothing is lost: the versions in between stay, and can be rolled back to in turn. What is
         made from the table is not touched: the log tells what to do with it.
         """
-        if (config.version is None) == (config.time is None):
+        table, version, time = (context.op_config[name] for name in ROLL_BACK)
+        if (version is None) == (time is None):
             raise RollBackError("Give either a version or a time to go back to.")
         with lake.explained():
-            key = dg.AssetKey(find_table(lake, config.table).path)
-            moment = moment_of(config.time) if config.time is not None else None
-            done = rollback.roll_back(lake, key, config.version, moment, context.run_id)
+            key = dg.AssetKey(find_table(lake, table).path)
+            moment = moment_of(time) if time is not None else None
+            done = rollback.roll_back(lake, key, version, moment, context.run_id)
             also = company.to_bring_along(graph, context.instance, lake, key, done)
         there = [day for day, files in done.parts.items() if files or day is None]
         for event in _events(key, done, there, also):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -57,17 +58,46 @@ def body_of(
     """
     started = reported = time.monotonic()
     received = 0
-    while chunk := _read(response):
-        received += len(chunk)
-        now = time.monotonic()
-        if received > most_bytes:
-            raise OutOfBoundsError(f"the answer has more than {most_bytes:,} bytes")
-        if now > until:
-            raise requests.ReadTimeout(f"{received:,} bytes came and no end")
-        if now - reported > REPORT_SECONDS:
-            report(f"{received:,} bytes came in {now - started:.0f} s; waiting for the rest")
-            reported = now
-        yield chunk
+    with _ended(response, until):
+        while chunk := _read(response):
+            received += len(chunk)
+            now = time.monotonic()
+            if received > most_bytes:
+                raise OutOfBoundsError(f"the answer has more than {most_bytes:,} bytes")
+            if now > until:
+                raise requests.ReadTimeout(f"{received:,} bytes came and no end")
+            if now - reported > REPORT_SECONDS:
+                report(f"{received:,} bytes came in {now - started:.0f} s; waiting for the rest")
+                reported = now
+            yield chunk
+
+
+@contextmanager
+def _ended(response: requests.Response, until: float) -> Iterator[None]:
+    """Let nothing more of an answer in after ``until``: ``ReadTimeout``.
+
+    What is no content, such as trailers or empty members of a gzip, may come for ever, and to read
+    waits for content.
+    """
+
+    def end() -> None:
+        with suppress(OSError, RuntimeError, ValueError):  # it has just come to its end
+            response.raw.shutdown()
+
+    timer = threading.Timer(max(0.0, until - time.monotonic()), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except requests.RequestException as error:
+        if time.monotonic() <= until:
+            raise
+        raise requests.ReadTimeout(error) from None
+    else:
+        if time.monotonic() > until:
+            raise requests.ReadTimeout("it ended because no more was let in")
+    finally:
+        timer.cancel()
 
 
 def _read(response: requests.Response) -> bytes:

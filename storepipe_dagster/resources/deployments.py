@@ -49,8 +49,15 @@ def resources(settings: Settings) -> Mapping[str, Any]:
         "parquet": ParquetIOManager(lake=storage, pyspark=pyspark),
         "delta": DeltaIOManager(lake=storage, pyspark=pyspark, in_parts=in_parts),
         "pages": PageIOManager(lake=storage),
+        "io_manager": outputs_of_ops,
         "webhook": webhook(settings),
     }
+
+
+@dg.io_manager(config_schema={})
+def outputs_of_ops(context: dg.InitResourceContext) -> dg.IOManager:
+    """Dagster's own; of itself it lets a run name its folder, by a variable of the environment."""
+    return dg.FilesystemIOManager().create_io_manager(context)
 
 
 def database(settings: Settings) -> Database:

@@ -82,13 +82,14 @@ class LakeSql:
             self.lake.explained(),
             TemporaryDirectory(prefix="storepipe-sql-") as folder,
             duckdb.connect(":memory:") as connection,
+            _parser(connection, sealed=sealed) as parser,
         ):
             connection.execute(f"SET temp_directory = {_quoted(folder)}")
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET python_enable_replacements = false")  # no variable is a table
             for schema in SCHEMAS:
                 connection.execute(f"CREATE SCHEMA {schema}")
-            for schema, table in self._tables(connection, queries):
+            for schema, table in self._tables(parser, queries):
                 path = (*SCHEMAS[schema].path, table)
                 at = at_versions.get(path, as_of)
                 try:
@@ -118,10 +119,10 @@ class LakeSql:
         connection.execute("SET lock_configuration = true")
 
     def _tables(
-        self, connection: duckdb.DuckDBPyConnection, queries: Sequence[str] | None
+        self, parser: duckdb.DuckDBPyConnection, queries: Sequence[str] | None
     ) -> list[Table]:
         """The tables that the queries name; all where that is not known, or one is not there."""
-        named = None if queries is None else named_tables(connection, queries)
+        named = None if queries is None else named_tables(parser, queries)
         of = SCHEMAS if named is None else {schema for schema, _ in named}
         there = [
             (schema, table)
@@ -132,7 +133,7 @@ class LakeSql:
         if named is None:
             return there
         wanted = [(schema, table) for schema, table in there if (schema, table.lower()) in named]
-        return wanted if len(wanted) == len(named) else self._tables(connection, None)
+        return wanted if len(wanted) == len(named) else self._tables(parser, None)
 
     def _create_view(
         self,
@@ -202,9 +203,7 @@ def expect_reading(connection: duckdb.DuckDBPyConnection, query: str) -> None:
             )
 
 
-def named_tables(
-    connection: duckdb.DuckDBPyConnection, queries: Sequence[str]
-) -> set[Table] | None:
+def named_tables(parser: duckdb.DuckDBPyConnection, queries: Sequence[str]) -> set[Table] | None:
     """The tables of the lake that some queries name, in small letters; nothing if that is unknown.
 
     It is where a query looks at the catalog, names a table without its schema, or cannot be read.
@@ -216,8 +215,8 @@ def named_tables(
         try:
             names = [
                 tuple(part.strip('"').lower() for part in name.split(".")[-2:])
-                for statement in connection.extract_statements(PARAMETER.sub("NULL", query))
-                for name in connection.get_table_names(statement.query, qualified=True)
+                for statement in parser.extract_statements(PARAMETER.sub("NULL", query))
+                for name in parser.get_table_names(statement.query, qualified=True)
             ]
         except duckdb.BinderException:  # of JOIN ... USING, for lack of the tables
             names = [(table[1].lower(), table[2].lower()) for table in TABLE.finditer(query)]
@@ -225,6 +224,13 @@ def named_tables(
             return None
         found |= {(name[0], name[-1]) for name in names}
     return found if {schema for schema, _ in found} <= {*SCHEMAS} else None
+
+
+def _parser(connection: duckdb.DuckDBPyConnection, *, sealed: bool) -> duckdb.DuckDBPyConnection:
+    """What looks for the names in a query: it opens its files, and makes the folder of EXPORT."""
+    if not sealed:
+        return connection.cursor()
+    return duckdb.connect(":memory:", config={"enable_external_access": False})
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,10 @@ from storepipe_dagster.resources.answers import server_of, shown
 PARTIAL_CONTENT = 206
 MOST_PAGES = 100_000
 # Such as "products 0-4/20" or, where a length is not known, "0-4/*".
-_CONTENT_RANGE = re.compile(r"(?:(\S+)\s+)?(?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_COUNT = re.compile("[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(
+    rf"(?:(\S+)\s+)?(?:({_COUNT.pattern})-({_COUNT.pattern})|\*)/({_COUNT.pattern}|\*)"
+)
 
 
 class PartError(Exception):
@@ -49,8 +52,9 @@ class Pages:
         cut, total = _range_of(response)
         if self.number == 1:
             count = response.headers.get("X-Total-Count", "").strip()
-            self.total_is_from = "X-Total-Count" if count.isdecimal() else "Content-Range"
-            self.total = int(count) if count.isdecimal() else total
+            is_count = _COUNT.fullmatch(count)
+            self.total_is_from = "X-Total-Count" if is_count else "Content-Range"
+            self.total = int(count) if is_count else total
         target = _next_link(response.headers)
         if target is None:
             if cut and self.number == 1:

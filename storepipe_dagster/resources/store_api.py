@@ -269,7 +269,9 @@ def _told(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection was cut in the middle of the answer"
     if isinstance(error, requests.exceptions.ConnectionError):
-        return f"no connection ({str(cause) or type(cause).__name__})"
+        # An error about HTTP shows the line that is none, which may be of a record.
+        told = str(cause) if isinstance(cause, OSError) else ""
+        return f"no connection ({told or type(cause).__name__})"
     return f"the request failed ({type(error).__name__})"
 
 

@@ -128,8 +128,17 @@ def test_the_image_is_installed_as_the_environment_is():
     (libraries,) = [line for line in instructions("RUN") if " --constraints" in line]
     assert "--require-hashes" in libraries
     assert "--extra production" in libraries
-    (ours,) = [line for line in instructions("RUN") if line.endswith(" .")]
-    assert "--build-constraints requirements-build.lock" in ours
+
+
+def test_whatever_is_built_is_built_by_what_is_pinned():
+    makefile = (TOP / "Makefile").read_text().replace("\\\n", " ")
+    makefile = makefile.replace("$(BUILD)", "--build-constraints requirements-build.lock")
+    lines = [*instructions("RUN"), *makefile.splitlines()]
+    installing = [line for line in lines if re.search(r"\buv pip (install|sync)|UV\) pip", line)]
+    assert len(installing) == 5
+    assert [
+        line for line in installing if "--build-constraints requirements-build" not in line
+    ] == []
 
 
 @pytest.mark.skipif(

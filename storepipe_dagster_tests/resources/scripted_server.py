@@ -24,6 +24,7 @@ class Step:
     wait_in_body: float = 0.0
     trickle: tuple[float, int] = (0.0, 0)  # spaces before the body: the pause, and how many
     trickle_headers: tuple[float, int] = (0.0, 0)
+    for_ever: bytes = b""  # follows the body, again and again
 
 
 class ScriptedServer(ThreadingHTTPServer):
@@ -80,6 +81,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         _pause(step.wait_in_body)
         self.wfile.write(sent[1:])
+        while step.for_ever:
+            self.wfile.write(step.for_ever)
+            self.wfile.flush()
+            _pause(0.01)
 
     def _trickle(self, before, pause, pieces):
         for piece in [before, *[b" "] * (pieces - 1)] if pieces else []:

@@ -35,6 +35,7 @@ def test_the_local_deployment_gives_every_resource(local):
         "parquet",
         "delta",
         "pages",
+        "io_manager",
         "webhook",
     }
 
@@ -45,7 +46,7 @@ def test_every_resource_that_an_asset_asks_for_is_given(local):
         for definition in [*defs.assets, *defs.asset_checks]
         for key in definition.required_resource_keys
     }
-    assert asked <= {*deployments.resources(local), "io_manager"}
+    assert asked <= {*deployments.resources(local)}
 
 
 def test_the_local_deployment_lies_in_its_home(local, tmp_path):

@@ -1,6 +1,7 @@
 """Tests of `storepipe_dagster.resources.lake_sql` on files written here."""
 
 import json
+import os
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -422,6 +423,20 @@ def test_it_does_nothing_but_read(sealed, lake, query):
     with pytest.raises((NotReadingError, duckdb.Error)):
         sealed(query.format(root=lake.root))
     assert lake.all_in(f"{lake.root}/trusted") == before
+
+
+@only_in_a_folder
+def test_a_query_that_is_refused_has_made_no_folder_before(sealed, tmp_path):
+    with pytest.raises(NotReadingError, match="EXPORT is refused"):
+        sealed(f"EXPORT DATABASE '{tmp_path}/exported'")
+    assert not (tmp_path / "exported").exists()
+
+
+@only_in_a_folder
+def test_a_file_that_is_refused_was_not_opened_before(sealed, tmp_path):
+    os.mkfifo(tmp_path / "never_ends.csv")  # who opens it waits for who writes to it
+    with pytest.raises(duckdb.PermissionException):
+        sealed(f"FROM read_csv('{tmp_path}/never_ends.csv')")
 
 
 @only_in_a_folder

@@ -240,6 +240,13 @@ def test_an_answer_that_says_that_it_is_whole_is_taken(server, api, answer):
     assert ids_of(api) == [1, 2]
 
 
+@pytest.mark.parametrize("name", ["X_Total_Count", "Content_Range"])
+def test_a_number_that_python_cannot_read_tells_nothing(server, api, name):
+    text = "7" * 5000 if name == "X_Total_Count" else f"0-1/{'7' * 5000}"
+    server.steps["/products"] = [page(1, 2, **{name: text})]
+    assert ids_of(api) == [1, 2]
+
+
 def test_an_empty_range_is_an_empty_list(server, api):
     server.steps["/products"] = [page(Content_Range="products */0")]
     assert ids_of(api) == []

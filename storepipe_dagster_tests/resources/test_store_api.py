@@ -4,6 +4,8 @@ import gzip
 import json
 import logging
 import socket
+import threading
+import time
 from datetime import date, datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
@@ -395,6 +397,44 @@ def test_headers_that_trickle_are_given_up_too(server):
     server.steps["/products"] = [Step(GOOD.body, trickle_headers=(0.05, 10_000))]
     message = failure_of(api_at(server.url, list_seconds=0.5).products)
     assert "the last time: it did not answer in time" in message
+
+
+def test_what_answers_without_http_is_not_shown():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(2**16)
+                connection.sendall(b'[{"email": "anna@example.com", "password": "hunter2"}]\n')
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        message = failure_of(api_at(url, tries=1).users)
+    assert "no connection (BadStatusLine)" in message
+    assert "anna" not in message
+
+
+CHUNKED = {"Transfer-Encoding": "chunked"}
+ZIPPED = {"Content-Encoding": "gzip", "Content-Length": str(2**40)}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(b"2\r\n[]\r\n0\r\n", headers=CHUNKED, for_ever=b"X-Slow: trailer\r\n"),
+        Step(b"2\r\n[]\r\n", headers=CHUNKED, for_ever=b"0"),
+        Step(gzip.compress(b"[]"), headers=ZIPPED, for_ever=gzip.compress(b"")),
+        Step(gzip.compress(b"[]"), headers=ZIPPED, for_ever=b"not of the gzip"),
+    ],
+    ids=["trailers", "size of a chunk", "empty members", "no members"],
+)
+def test_what_comes_for_ever_and_is_no_content_is_given_up_too(server, step):
+    server.steps["/products"] = [step]
+    started = time.monotonic()
+    message = failure_of(api_at(server.url, list_seconds=1.0).products)
+    assert "the last time: it did not answer in time" in message
+    assert time.monotonic() - started < 5
 
 
 def test_an_answer_that_never_ends_is_cut_off(server):
