@@ -4,14 +4,16 @@ Of a big Parquet file only the columns that are asked for are copied: the copy i
 file, with holes. What DuckDB reads by way of these copies is in ``arrow_files``.
 """
 
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory, mkdtemp
+from types import FrameType
 from typing import IO, TypeVar
 
 import duckdb
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 from storepipe_dagster.errors import UserError
 
 AT_ONCE = 8
+SECONDS_UNTIL_HEARD = 0.2
 WHOLE = 2**20  # a file up to this size is copied with one request
 FOOTER = 2**16  # the end of a file, which has most often all that tells where the columns are
 END = 8  # the last bytes of a file: the length of the footer, and PAR1
@@ -34,10 +37,11 @@ class Copies:
 
     folder: str
     failures: list[BaseException] = field(default_factory=list)
+    interrupted: threading.Event = field(default_factory=threading.Event)
 
     def of(self, path: str, sizes: Mapping[str, int], download: Download) -> "CopiedFiles":
         """Files below a path of a lake, with their sizes in bytes; nothing is copied yet."""
-        return CopiedFiles(path, sizes, download, Path(mkdtemp(dir=self.folder)), self.failures)
+        return CopiedFiles(path, sizes, download, self)
 
 
 @contextmanager
@@ -49,7 +53,8 @@ def copies() -> Iterator[Copies]:
     with TemporaryDirectory(prefix="storepipe-sql-", ignore_cleanup_errors=True) as folder:
         made = Copies(folder)
         try:
-            yield made
+            with _telling(made.interrupted):
+                yield made
         except (duckdb.Error, RuntimeError) as error:
             if made.failures:
                 raise made.failures[0] from None
@@ -66,14 +71,13 @@ class CopiedFiles:
         path: str,
         sizes: Mapping[str, int],
         download: Download,
-        folder: Path,
-        failures: list[BaseException],
+        copies: Copies,
     ) -> None:
-        self.folder = folder
+        self.folder = Path(mkdtemp(dir=copies.folder))
         self._path = path
         self._sizes = sizes
         self._download = download
-        self._failures = failures
+        self._copies = copies
         self._whole = set[str]()
         self._footers: dict[str, pq.FileMetaData] = {}
         self._starts: dict[str, set[int]] = {}  # of the columns that are here
@@ -83,10 +87,12 @@ class CopiedFiles:
         """Have columns of some files here, or all of them; raises what ``Download`` does."""
         try:
             with self._one_at_a_time:
-                _side_by_side(lambda name: self._copy(name, columns), names)
+                _side_by_side(
+                    lambda name: self._copy(name, columns), names, self._copies.interrupted
+                )
         except BaseException as error:
             if isinstance(error, UserError) or not isinstance(error, Exception):
-                self._failures.append(error)
+                self._copies.failures.append(error)
             raise
 
     def _copy(self, name: str, columns: Collection[str] | None) -> None:
@@ -130,9 +136,7 @@ class CopiedFiles:
             self._download(f"{self._path}/{name}", first, length, file)
 
 
-def _chunks(
-    footer: pq.FileMetaData, columns: Collection[str] | None
-) -> Iterator[tuple[int, int]]:
+def _chunks(footer: pq.FileMetaData, columns: Collection[str] | None) -> Iterator[tuple[int, int]]:
     """Where the columns are in a file: the first byte of each piece, and its length."""
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
@@ -154,7 +158,35 @@ def _joined(chunks: Mapping[int, int]) -> list[tuple[int, int]]:
     return joined
 
 
-def _side_by_side(work: Callable[[Item], None], items: Collection[Item]) -> None:
+@contextmanager
+def _telling(interrupted: threading.Event) -> Iterator[None]:
+    """Tell of signals: DuckDB, which has heard of one, waits for its threads, and they may for us.
+
+    Only the main thread hears of signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        before[signal.Signals(number)](number, frame)
+
+    for number in before:
+        signal.signal(number, tell)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is tell:
+                signal.signal(number, handler)
+
+
+def _side_by_side(
+    work: Callable[[Item], None], items: Collection[Item], interrupted: threading.Event
+) -> None:
     """Do some work on each item in threads; who is interrupted does not wait for them to end."""
     waiting, done = deque(items), SimpleQueue[BaseException | None]()
 
@@ -173,8 +205,16 @@ def _side_by_side(work: Callable[[Item], None], items: Collection[Item]) -> None
     for _ in range(min(AT_ONCE, len(items))):
         threading.Thread(target=go_on, name="copies", daemon=True).start()
     try:
-        for _ in range(len(items)):
-            if (error := done.get()) is not None:
+        finished = 0
+        while finished < len(items):
+            try:
+                error = done.get(timeout=SECONDS_UNTIL_HEARD)
+            except Empty:
+                if interrupted.is_set():
+                    raise InterruptedError from None
+                continue
+            if error is not None:
                 raise error
+            finished += 1
     finally:
         waiting.clear()

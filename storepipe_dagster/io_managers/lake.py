@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import fsspec
 import tenacity
 
 from storepipe_dagster.errors import UserError
-from storepipe_dagster.io_managers.copies import Copies
+
+if TYPE_CHECKING:
+    from storepipe_dagster.io_managers.copies import Copies
 
 PARQUET_FILE = "data.parquet"
 SHOWN = 3
@@ -111,7 +113,7 @@ class Lake:
         return path
 
     def parquet_in_sql(
-        self, connection: Any, path: str, files: Mapping[str, int], copies: Copies
+        self, connection: Any, path: str, files: Mapping[str, int], copies: "Copies"
     ) -> str:
         """What reads Parquet files below a path in DuckDB's SQL, their folders as columns.
 
@@ -124,7 +126,7 @@ class Lake:
         return f"SELECT {columns} FROM {_read_parquet([*files], hive=True)}"
 
     def delta_in_sql(
-        self, connection: Any, table: Any, files: Mapping[str, int], copies: Copies
+        self, connection: Any, table: Any, files: Mapping[str, int], copies: "Copies"
     ) -> str:
         """What reads some files of a Delta table in DuckDB's SQL."""
         del connection, copies
@@ -134,7 +136,7 @@ class Lake:
         hive = bool(table.metadata().partition_columns)
         return f"SELECT {columns} FROM {_read_parquet([f'{root}/{file}' for file in files], hive)}"
 
-    def rows_of(self, table: Any, files: Mapping[str, int], copies: Copies) -> Any:
+    def rows_of(self, table: Any, files: Mapping[str, int], copies: "Copies") -> Any:
         """The rows of some files of a Delta table, also older ones, as an Arrow dataset."""
         from storepipe_dagster.io_managers.arrow_files import table_in  # noqa: PLC0415
 
