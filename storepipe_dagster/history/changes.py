@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from storepipe_dagster.history.tables import expect_version, open_table, versions_of
 from storepipe_dagster.history.versions import File, files_of
-from storepipe_dagster.io_managers.delta_arrow import dataset_of
+from storepipe_dagster.io_managers.copies import copies
+from storepipe_dagster.io_managers.delta_log import without_rows
 from storepipe_dagster.io_managers.lake import Key, Lake, persistent
 
 ADDED, REMOVED, CHANGED_TO = "added", "removed", "changed to"
 ROWS_AT_A_TIME = 500_000
+SIDES = ("old_rows", "new_rows")
 
 # How many times more often a row is in the files of the one version than in those of the other.
 SURPLUS = """
@@ -94,9 +96,11 @@ def changes(
             connection.execute("SET TimeZone = 'UTC'")
             columns = _make_surplus(connection, *tables)
             for files in batches(old, new):
-                connection.register("old_rows", dataset_of(tables[0], files & old.keys()))
-                connection.register("new_rows", dataset_of(tables[1], files & new.keys()))
-                connection.execute(SURPLUS.format(columns=columns))
+                with copies() as made:
+                    for name, table, side in zip(SIDES, tables, (old, new), strict=True):
+                        sizes = {path: side[path].size for path in files & side.keys()}
+                        connection.register(name, lake.rows_of(table, sizes, made))
+                    connection.execute(SURPLUS.format(columns=columns))
             counts, rows = _differences(connection, columns, row_key, most_rows)
     return Changes(
         before,
@@ -138,8 +142,8 @@ def _make_surplus(
     connection: duckdb.DuckDBPyConnection, old: deltalake.DeltaTable, new: deltalake.DeltaTable
 ) -> str:
     """The table of what is more on one side; the columns of both, null where a side lacks one."""
-    connection.register("old_rows", dataset_of(old, set()))
-    connection.register("new_rows", dataset_of(new, set()))
+    for name, table in zip(SIDES, (old, new), strict=True):
+        connection.register(name, without_rows(table))
     connection.execute("CREATE VIEW all_rows AS FROM new_rows UNION ALL BY NAME FROM old_rows")
     names = [name for name, *_ in connection.execute("DESCRIBE all_rows").fetchall()]
     connection.execute('CREATE TABLE surplus AS SELECT *, 0::HUGEINT AS "times more" FROM all_rows')

@@ -9,7 +9,7 @@ keeps the compute logs (``production/dagster.yaml``).
 import os
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +19,12 @@ import duckdb
 import tenacity
 from adlfs import AzureBlobFileSystem
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.identity import AzureCliCredential, DefaultAzureCredential
 from azure.identity.aio import DefaultAzureCredential as AsyncDefaultAzureCredential
 from azure.storage.blob import (
@@ -36,7 +41,7 @@ from pyspark.errors import PySparkException
 
 from storepipe_dagster.io_managers.abfs_options import abfs_options
 from storepipe_dagster.io_managers.azure_errors import LakeUnreachableError, code_of, unreachable
-from storepipe_dagster.io_managers.delta_arrow import dataset_in, dataset_of, registered
+from storepipe_dagster.io_managers.copies import Copies
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.storage_account import PUBLIC_SUFFIX, StorageAccount
 
@@ -52,6 +57,7 @@ RETRYING: dict[str, Any] = {
     **{f"retry_{kind}": RETRIES for kind in ("total", "connect", "read", "status")},
 }
 PATIENT: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
+DOWNLOADING: dict[str, Any] = {"max_single_get_size": BLOCK, "max_chunk_get_size": BLOCK}
 IMPATIENT: dict[str, Any] = {
     "connection_timeout": 5,
     "read_timeout": 5,
@@ -161,13 +167,49 @@ class AzureLake(Lake):
         suffix = PUBLIC_SUFFIX if self.on_sail else self.account.suffix
         return f"abfss://{container}@{self.account.name}.dfs.{suffix}/{name}"
 
-    def parquet_in_sql(self, connection: Any, path: str, files: Sequence[str]) -> str:
-        """What reads Parquet files below a path in DuckDB's SQL, by way of Arrow."""
-        return registered(connection, dataset_in(path, files, self.storage_options), path)
+    def parquet_in_sql(
+        self, connection: Any, path: str, files: Mapping[str, int], copies: Copies
+    ) -> str:
+        """What reads Parquet files below a path in DuckDB's SQL, by way of Arrow and copies."""
+        from storepipe_dagster.io_managers.arrow_files import (  # noqa: PLC0415
+            copied_extracts,
+            registered,
+        )
 
-    def delta_in_sql(self, connection: Any, table: Any, files: Sequence[str]) -> str:
-        """What reads some files of a Delta table in DuckDB's SQL, by way of Arrow."""
-        return registered(connection, dataset_of(table, files), table.table_uri)
+        sizes = {file.removeprefix(f"{path}/"): size for file, size in files.items()}
+        found = copied_extracts(copies.of(path, sizes, self.download), [*sizes])
+        return registered(connection, found, path)
+
+    def delta_in_sql(
+        self, connection: Any, table: Any, files: Mapping[str, int], copies: Copies
+    ) -> str:
+        """What reads some files of a Delta table in DuckDB's SQL, by way of Arrow and copies."""
+        from storepipe_dagster.io_managers.arrow_files import registered  # noqa: PLC0415
+
+        return registered(connection, self.rows_of(table, files, copies), table.table_uri)
+
+    def rows_of(self, table: Any, files: Mapping[str, int], copies: Copies) -> Any:
+        """The rows of some files of a Delta table as an Arrow dataset, which copies them."""
+        from storepipe_dagster.io_managers.arrow_files import (  # noqa: PLC0415
+            CopiedDataset,
+            table_in,
+        )
+
+        copied = copies.of(table.table_uri.rstrip("/"), files, self.download)
+        return CopiedDataset(table_in(copied.folder, table, files), copied)
+
+    def download(self, path: str, first: int, length: int | None, file: IO[bytes]) -> None:
+        """Write some bytes of a file of the lake, or all, to one that is open.
+
+        Raises ``LakeUnreachableError``, and ``FileNotFoundError``.
+        """
+        blob = self.client.get_blob_client(*_split(path))
+        try:
+            blob.download_blob(first or None, length, max_concurrency=1).readinto(file)
+        except ResourceNotFoundError as error:
+            raise FileNotFoundError(f"{path}: {code_of(error)}") from None
+        except AzureError as error:
+            raise unreachable(error, self.account) from None
 
     def url(self, path: str) -> str | None:
         """The blob's address, for who may read it; no signature is in it."""
@@ -226,7 +268,7 @@ def _expect_no_other_secret(options: Mapping[str, str]) -> None:
 
 def connect(account: StorageAccount, **options: Any) -> BlobServiceClient:
     """Azure's client for an account; nothing is sent yet."""
-    patient = PATIENT | {"retry_policy": ExponentialRetry(**RETRYING)}
+    patient = PATIENT | DOWNLOADING | {"retry_policy": ExponentialRetry(**RETRYING)}
     credential = _secret(account) or DefaultAzureCredential()
     return BlobServiceClient(account.endpoint, credential=credential, **(patient | options))
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import dagster as dg
 import deltalake
@@ -25,6 +26,7 @@ from storepipe_dagster.asset_metadata import (
 )
 from storepipe_dagster.errors import UserError
 from storepipe_dagster.io_managers.contexts import SparkResource, explained, partition_column
+from storepipe_dagster.io_managers.copies import Copies, copies
 from storepipe_dagster.io_managers.delta_days import (
     DailyRows,
     by_day,
@@ -114,7 +116,8 @@ class DeltaIOManager(dg.IOManager):
         column, days = partition_column(context), days_read(context)
         kept = open_upstream(self.lake, context, days)
         if context.dagster_type.typing_type is pa.Table:
-            return kept.to_pyarrow_table()
+            with copies() as made:
+                return self._rows(kept, files_of(kept), made).to_table()
         path = self.lake.spark_path(self.lake.path(context.asset_key))
         table = self.pyspark.spark_session.read.format("delta").load(path)
         if not (column and days):
@@ -149,22 +152,58 @@ class DeltaIOManager(dg.IOManager):
         }
         lineage = lineage_in(context.definition_metadata)
         if not column:
-            shown = _preview(table, contract)
-            context.add_output_metadata(common | lineage | _sizes(files_of(table)) | shown)
+            files = files_of(table)
+            shown = self._preview(table, files, contract)
+            context.add_output_metadata(common | lineage | _sizes(files) | shown)
             return
         of_days = files_by_day(table, column)
         rows = {day: sum(file["num_records"] for file in files) for day, files in of_days.items()}
         with_rows = [day for day in days if rows.get(day)]
-        numbers = _figures(table, column, days, context.definition_metadata.get(figures.FIGURES))
+        files = [file for day in days for file in of_days.get(day, [])]
+        wanted = context.definition_metadata.get(figures.FIGURES)
+        numbers = self._figures(table, files, column, days, wanted) if wanted else {}
         for day in days:
             metadata = common | numbers.get(day, {}) | _sizes(of_days.get(day, []))
             if day == days[-1]:  # it is looked for in the newest, and longer than all else
                 metadata |= lineage
             if with_rows and day == with_rows[-1]:
-                metadata |= _preview(table, contract, [(column, "=", day)])
+                metadata |= self._preview(table, of_days[day], contract)
             context.step_context.add_asset_metadata(
                 metadata=metadata, asset_key=context.asset_key, partition_key=day
             )
+
+    def _figures(
+        self,
+        table: deltalake.DeltaTable,
+        files: Sequence[Mapping[str, Any]],
+        column: str,
+        days: Sequence[str],
+        wanted: figures.Wanted,
+    ) -> dict[str, dict[str, float]]:
+        names = [column, *figures.columns_counted(wanted)]
+        with copies() as made:
+            batches = self._rows(table, files, made).to_batches(columns=names)
+            return figures.by_day(batches, column, days, wanted)
+
+    def _preview(
+        self,
+        table: deltalake.DeltaTable,
+        files: Sequence[Mapping[str, Any]],
+        contract: dg.TableSchema,
+    ) -> dict[str, Any]:
+        with_rows = [file for file in files if file["num_records"]]
+        if not with_rows:
+            return {}
+        with copies() as made:
+            rows = self._rows(table, with_rows[:1], made).head(PREVIEW_ROWS).to_pylist()
+        return {"preview": preview(rows, contract)}
+
+    def _rows(
+        self, table: deltalake.DeltaTable, files: Sequence[Mapping[str, Any]], made: Copies
+    ) -> Any:
+        """The rows of some files as an Arrow dataset, which needs no Python in Arrow's threads."""
+        sizes = {unquote(file["path"]): file["size_bytes"] for file in files}
+        return self.lake.rows_of(table, sizes, made)
 
 
 def days_read(context: dg.InputContext) -> Sequence[str]:
@@ -300,26 +339,3 @@ def _sizes(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         SIZE: sum(file["size_bytes"] for file in files),
         "files": len(files),
     }
-
-
-def _figures(
-    table: deltalake.DeltaTable, column: str, days: Sequence[str], wanted: figures.Wanted | None
-) -> dict[str, dict[str, float]]:
-    if not wanted:
-        return {}
-    rows = table.to_pyarrow_dataset(
-        file_pruning_predicate=[(column, ">=", min(days)), (column, "<=", max(days))]
-    )
-    names = [column, *figures.columns_counted(wanted)]
-    return figures.by_day(rows.to_batches(columns=names), column, days, wanted)
-
-
-def _preview(
-    table: deltalake.DeltaTable,
-    contract: dg.TableSchema,
-    partitions: list[tuple[str, str, str]] | None = None,
-) -> dict[str, Any]:
-    rows = (
-        table.to_pyarrow_dataset(file_pruning_predicate=partitions).head(PREVIEW_ROWS).to_pylist()
-    )
-    return {"preview": preview(rows, contract)} if rows else {}

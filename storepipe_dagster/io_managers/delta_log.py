@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import Any
 
 import deltalake
+import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from storepipe_dagster.errors import UserError
@@ -79,3 +80,8 @@ def files_of(table: deltalake.DeltaTable) -> list[dict[str, Any]]:
     names = [name for name in files.schema.names if not name.startswith(OF_COLUMNS)]
     columns = [files.column(name).to_pylist() for name in names]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def without_rows(table: deltalake.DeltaTable) -> pa.Table:
+    """The columns of a table."""
+    return pa.schema(table.schema().to_arrow()).empty_table()

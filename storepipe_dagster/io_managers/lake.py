@@ -6,18 +6,21 @@ File formats live in the modules beside this one. Key = ``zone/…/table``, so a
 
 import os
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import fsspec
 import tenacity
 
 from storepipe_dagster import local_disks
 from storepipe_dagster.errors import UserError
+
+if TYPE_CHECKING:
+    from storepipe_dagster.io_managers.copies import Copies
 
 PARQUET_FILE = "data.parquet"
 SHOWN = 3
@@ -110,22 +113,36 @@ class Lake:
         """The same place as Spark spells it."""
         return path
 
-    def parquet_in_sql(self, connection: Any, path: str, files: Sequence[str]) -> str:
-        """What reads Parquet files below a path in DuckDB's SQL, their folders as columns."""
-        del connection  # another lake has a use for it
+    def parquet_in_sql(
+        self, connection: Any, path: str, files: Mapping[str, int], copies: "Copies"
+    ) -> str:
+        """What reads Parquet files below a path in DuckDB's SQL, their folders as columns.
+
+        The files come with their sizes in bytes.
+        """
+        del connection, copies  # another lake has a use for them
         # DuckDB makes a column of each folder like a=b, and the lake may be in one.
         above = [f'"{part.split("=")[0]}"' for part in path.split("/") if "=" in part]
         columns = f"* EXCLUDE ({', '.join(dict.fromkeys(above))})" if above else "*"
-        return f"SELECT {columns} FROM {_read_parquet(files, hive=True)}"
+        return f"SELECT {columns} FROM {_read_parquet([*files], hive=True)}"
 
-    def delta_in_sql(self, connection: Any, table: Any, files: Sequence[str]) -> str:
+    def delta_in_sql(
+        self, connection: Any, table: Any, files: Mapping[str, int], copies: "Copies"
+    ) -> str:
         """What reads some files of a Delta table in DuckDB's SQL."""
-        del connection
+        del connection, copies
         # DuckDB itself reads the files of a folder, and does so quicker than by way of Arrow.
         columns = ", ".join(f'"{field.name}"' for field in table.schema().fields)
-        root = table.table_uri.removeprefix("file://").rstrip("/")
+        root = _folder_of(table)
         hive = bool(table.metadata().partition_columns)
         return f"SELECT {columns} FROM {_read_parquet([f'{root}/{file}' for file in files], hive)}"
+
+    def rows_of(self, table: Any, files: Mapping[str, int], copies: "Copies") -> Any:
+        """The rows of some files of a Delta table, also older ones, as an Arrow dataset."""
+        from storepipe_dagster.io_managers.arrow_files import table_in  # noqa: PLC0415
+
+        del copies
+        return table_in(_folder_of(table), table, files)
 
     def url(self, path: str) -> str | None:
         """Where a browser may open a file; nothing for a folder, which it will not open."""
@@ -256,6 +273,11 @@ class Batch:
         if not self._files.exists(folder):
             self._make(folder.rsplit("/", 1)[0])
             self._files.makedirs(folder, exist_ok=True)
+
+
+def _folder_of(table: Any) -> str:
+    """Where a Delta table on this machine is."""
+    return str(table.table_uri).removeprefix("file://").rstrip("/")
 
 
 def _read_parquet(files: Sequence[str], hive: bool) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from tempfile import TemporaryDirectory
 from urllib.parse import unquote
 
 import duckdb
@@ -25,8 +24,8 @@ from storepipe_dagster.history.tables import (
     version_at,
     versions_of,
 )
-from storepipe_dagster.io_managers.delta_arrow import dataset_of, registered
-from storepipe_dagster.io_managers.delta_log import files_of, is_delta
+from storepipe_dagster.io_managers.copies import Copies, copies
+from storepipe_dagster.io_managers.delta_log import files_of, is_delta, without_rows
 from storepipe_dagster.io_managers.lake import PARQUET_FILE, Lake, TableKey, persistent
 
 SCHEMAS = {
@@ -80,11 +79,11 @@ class LakeSql:
         at_versions = {tuple(key.path): number for key, number in (versions or {}).items()}
         with (
             self.lake.explained(),
-            TemporaryDirectory(prefix="storepipe-sql-") as folder,
+            copies() as made,
             duckdb.connect(":memory:") as connection,
             _parser(connection, sealed=sealed) as parser,
         ):
-            connection.execute(f"SET temp_directory = {_quoted(folder)}")
+            connection.execute(f"SET temp_directory = {_quoted(made.folder)}")
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET python_enable_replacements = false")  # no variable is a table
             for schema in SCHEMAS:
@@ -93,7 +92,7 @@ class LakeSql:
                 path = (*SCHEMAS[schema].path, table)
                 at = at_versions.get(path, as_of)
                 try:
-                    self._create_view(connection, schema, TableKey(path), at)
+                    self._create_view(connection, made, schema, TableKey(path), at)
                 except NoSuchVersionError as error:
                     if isinstance(at, int):
                         raise
@@ -138,6 +137,7 @@ class LakeSql:
     def _create_view(
         self,
         connection: duckdb.DuckDBPyConnection,
+        made: Copies,
         schema: str,
         key: TableKey,
         at: datetime | int | None,
@@ -145,9 +145,9 @@ class LakeSql:
         """The view of a table, if there is one; raises ``UnreadableTableError``."""
         try:
             if schema != "raw_relational":
-                rows = self._delta(connection, key, at)
+                rows = self._delta(connection, made, key, at)
             else:
-                rows = None if at is not None else self._extracts(connection, key)
+                rows = None if at is not None else self._extracts(connection, made, key)
             if rows:
                 connection.execute(f'CREATE VIEW {schema}."{key.path[-1]}" AS {rows}')
         except (duckdb.Error, ValueError) as error:
@@ -157,15 +157,25 @@ class LakeSql:
                 f"--select 'key:\"{'/'.join(key.path)}\"+'"
             ) from None
 
-    def _extracts(self, connection: duckdb.DuckDBPyConnection, key: TableKey) -> str | None:
+    def _extracts(
+        self, connection: duckdb.DuckDBPyConnection, made: Copies, key: TableKey
+    ) -> str | None:
         """The query that a view on a table's extracts stands for; none if there are none."""
         path = self.lake.path(key)
-        files = [file for file in self.lake.all_in(path) if file.endswith(f"/{PARQUET_FILE}")]
-        return self.lake.parquet_in_sql(connection, path, files) if files else None
+        files = {
+            file: size
+            for file, size in self.lake.sizes_in(path).items()
+            if file.endswith(f"/{PARQUET_FILE}")
+        }
+        return self.lake.parquet_in_sql(connection, path, files, made) if files else None
 
     @persistent
     def _delta(
-        self, connection: duckdb.DuckDBPyConnection, key: TableKey, at: datetime | int | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        made: Copies,
+        key: TableKey,
+        at: datetime | int | None,
     ) -> str | None:
         """The query that a view on a Delta table stands for: at a version, a time, or now."""
         if not is_delta(self.lake, self.lake.path(key)):
@@ -183,10 +193,12 @@ class LakeSql:
         files = files_of(table)
         # Days without rows have a file each, which need not be opened.
         with_rows = [file for file in files if file["num_records"] != 0]
-        names = [unquote(file["path"]) for file in with_rows or files]
-        if not names:
-            return registered(connection, dataset_of(table, names), table.table_uri)
-        return self.lake.delta_in_sql(connection, table, names)
+        sizes = {unquote(file["path"]): file["size_bytes"] for file in with_rows or files}
+        if not sizes:
+            name = f"no files of {table.table_uri}"
+            connection.register(name, without_rows(table))
+            return f'FROM "{name}"'
+        return self.lake.delta_in_sql(connection, table, sizes, made)
 
 
 def expect_reading(connection: duckdb.DuckDBPyConnection, query: str) -> None:

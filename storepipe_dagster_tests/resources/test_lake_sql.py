@@ -2,7 +2,9 @@
 
 import json
 import os
-from datetime import date, datetime, timezone
+import subprocess
+import sys
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from storepipe_dagster.history.tables import UnreadableTableError
+from storepipe_dagster.io_managers.azure_lake import AzureLake
 from storepipe_dagster.io_managers.lake import Lake
 from storepipe_dagster.resources.lake_sql import (
     LakeSql,
@@ -23,6 +26,7 @@ from storepipe_dagster.resources.lake_sql import (
 )
 from storepipe_dagster.rule_checks import day_bounds, no_rows
 from storepipe_dagster_tests.io_managers.lakes import on_both, only_in_a_folder
+from storepipe_dagster_tests.resources import ask_often
 
 SALES = pa.schema(
     [
@@ -191,6 +195,24 @@ def test_only_the_files_of_the_days_asked_for_are_read(lake):
         query = "SELECT count(*) FROM trusted.sales WHERE sale_date BETWEEN $first AND $last"
         asked = day_bounds(["2020-01-03", "2020-01-02"])
         assert connection.execute(query, asked).fetchall() == [(2,)]
+
+
+@pytest.mark.slow
+def test_many_queries_in_a_row_are_answered(azure_account):
+    lake = AzureLake(connection_string=azure_account)
+    days = [ask_often.FIRST_DAY + timedelta(number) for number in range(ask_often.DAYS)]
+    write_sales(lake, *days)
+    for day in days:
+        write_parquet(lake, f"carts/cart_date={day}", [{"cart_date": day, "cart_id": 1}])
+    asked = subprocess.run(
+        [sys.executable, "-m", ask_often.__name__, "2000"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "AZURE_STORAGE_CONNECTION_STRING": azure_account},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (asked.returncode, asked.stderr) == (0, "")
 
 
 def test_a_path_with_a_quote_is_read(tmp_path):
