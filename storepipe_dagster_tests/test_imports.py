@@ -49,7 +49,13 @@ import storepipe_dagster.definitions
 # What takes a second to import, and who does without it.
 WITHOUT = {
     "storepipe_dagster.cli": ["dagster", "duckdb", "pydantic", "pyarrow"],
-    "storepipe_dagster.resources.lake_sql": ["dagster", "pyspark", "pandas", "sqlalchemy"],
+    "storepipe_dagster.resources.lake_sql": [
+        "dagster",
+        "pyspark",
+        "pandas",
+        "pyarrow",
+        "sqlalchemy",
+    ],
     "storepipe_dagster.history.listing": ["dagster", "pyspark", "pandas", "sqlalchemy"],
     "storepipe_dagster.definitions": [
         "pandas",

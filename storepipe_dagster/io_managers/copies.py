@@ -14,12 +14,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory, mkdtemp
 from types import FrameType
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import duckdb
-import pyarrow.parquet as pq
 
 from storepipe_dagster.errors import UserError
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import FileMetaData
 
 AT_ONCE = 8
 SECONDS_UNTIL_HEARD = 0.2
@@ -79,7 +81,7 @@ class CopiedFiles:
         self._download = download
         self._copies = copies
         self._whole = set[str]()
-        self._footers: dict[str, pq.FileMetaData] = {}
+        self._footers: dict[str, FileMetaData] = {}
         self._starts: dict[str, set[int]] = {}  # of the columns that are here
         self._one_at_a_time = threading.Lock()  # DuckDB reads a table in several threads
 
@@ -117,7 +119,9 @@ class CopiedFiles:
             self._fill(name, target, first, length)
         self._starts[name] |= chunks.keys()
 
-    def _footer(self, name: str, target: Path) -> pq.FileMetaData:
+    def _footer(self, name: str, target: Path) -> "FileMetaData":
+        from pyarrow.parquet import read_metadata  # noqa: PLC0415  # slow
+
         size = self._sizes[name]
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
@@ -128,7 +132,7 @@ class CopiedFiles:
             length = int.from_bytes(file.read(4), "little") + END
         if FOOTER < length <= size:
             self._fill(name, target, size - length, length - FOOTER)
-        return pq.read_metadata(target)
+        return read_metadata(target)
 
     def _fill(self, name: str, target: Path, first: int, length: int) -> None:
         with target.open("r+b") as file:
@@ -136,7 +140,7 @@ class CopiedFiles:
             self._download(f"{self._path}/{name}", first, length, file)
 
 
-def _chunks(footer: pq.FileMetaData, columns: Collection[str] | None) -> Iterator[tuple[int, int]]:
+def _chunks(footer: "FileMetaData", columns: Collection[str] | None) -> Iterator[tuple[int, int]]:
     """Where the columns are in a file: the first byte of each piece, and its length."""
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)

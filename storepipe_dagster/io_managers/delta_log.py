@@ -9,7 +9,6 @@ from collections import defaultdict
 from typing import Any
 
 import deltalake
-import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from storepipe_dagster.errors import UserError
@@ -82,6 +81,8 @@ def files_of(table: deltalake.DeltaTable) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def without_rows(table: deltalake.DeltaTable) -> pa.Table:
-    """The columns of a table."""
+def without_rows(table: deltalake.DeltaTable) -> Any:
+    """The columns of a table, as an Arrow table."""
+    import pyarrow as pa  # noqa: PLC0415  # slow
+
     return pa.schema(table.schema().to_arrow()).empty_table()
