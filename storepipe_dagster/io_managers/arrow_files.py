@@ -24,6 +24,7 @@ from pyarrow.dataset import (
 from pyarrow.fs import FileSystem, LocalFileSystem, SubTreeFileSystem
 
 from storepipe_dagster.io_managers.copies import CopiedFiles
+from storepipe_dagster.io_managers.delta_log import files_of
 
 
 class CopiedDataset(FileSystemDataset):  # type: ignore[misc]
@@ -46,13 +47,28 @@ class CopiedDataset(FileSystemDataset):  # type: ignore[misc]
 
 def table_in(folder: str | Path, table: deltalake.DeltaTable, names: Collection[str]) -> Dataset:
     """The rows of some files of a table, which are in a folder by their paths in the table."""
-    every = table.to_pyarrow_dataset(filesystem=_files_in(folder))
+    every = table.to_pyarrow_dataset(
+        filesystem=_files_in(folder), file_pruning_predicate=_partitions_of(table, {*names})
+    )
     fragments = [
         every.format.make_fragment(unquote(each.path), every.filesystem, each.partition_expression)
         for each in every.get_fragments()
         if unquote(each.path) in {*names}
     ]
     return FileSystemDataset(fragments, every.schema, every.format, every.filesystem)
+
+
+def _partitions_of(
+    table: deltalake.DeltaTable, names: Collection[str]
+) -> list[tuple[str, str, list[str]]] | None:
+    """What holds for the partitions of some files: to look at all files of a table takes long."""
+    files = [file for file in files_of(table) if unquote(file["path"]) in names]
+    of_files = {
+        column: {file[f"partition.{column}"] for file in files}
+        for column in table.metadata().partition_columns
+    }
+    known = {column: of for column, of in of_files.items() if of and None not in of}
+    return [(column, "in", sorted(map(str, of))) for column, of in known.items()] or None
 
 
 def copied_extracts(files: CopiedFiles, names: Sequence[str]) -> Dataset:

@@ -7,7 +7,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-SECRETS = ("password", "passwd", "passphrase", "passcode", "pwd", "secret", "token", "credential")
+SECRETS = (
+    *("password", "passwd", "passphrase", "passcode", "pwd", "secret", "token", "credential"),
+    *("apikey", "privatekey", "accesskey", "authorization", "jwt", "otp", "cvv"),
+)
+SEPARATORS = "_-. "
+_SEPARATORS = re.compile(rf"[{re.escape(SEPARATORS)}\d]+")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _PARTS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+', re.DOTALL)
 _OPENING, _CLOSING, _BEFORE_NAMES = frozenset("{["), frozenset("}]"), frozenset("{,")
@@ -15,14 +20,21 @@ _OPENING, _CLOSING, _BEFORE_NAMES = frozenset("{["), frozenset("}]"), frozenset(
 
 def is_secret(name: str) -> bool:
     """Whether a member's name is that of a secret, such as ``user_password`` or ``accessToken``."""
-    folded = name.casefold().removesuffix("s")
+    folded = _folded(name).removesuffix("s")
     words = {word.casefold().removesuffix("s") for word in _WORDS.findall(name)}
     return "passw" in folded or folded.endswith(SECRETS) or not words.isdisjoint(SECRETS)
+
+
+def _folded(name: str) -> str:
+    """A name in small letters, without what separates its words or numbers it."""
+    return _SEPARATORS.sub("", name.casefold())
 
 
 def without_secrets(text: str) -> str:
     """A JSON value's text without the members that are secrets; unchanged if it has none."""
     folded = text.casefold()
+    for separator in SEPARATORS:
+        folded = folded.replace(separator, "")
     if not any(secret in folded for secret in SECRETS) and "\\u" not in text:  # may spell one
         return text
     parts = _PARTS.findall(text)

@@ -15,7 +15,9 @@ from storepipe_dagster.resources.secret_members import is_secret, without_secret
         *("passwordHash", "password_hash", "newPassword", "userpassword", "PassWord", "secret"),
         *("client_secret", "clientSecret", "secrets", "token", "access_token", "accessToken"),
         *("accesstoken", "API_TOKEN", "tokens", "token_type", "passphrase", "credentials"),
-        *("login-pwd", "passcode", "paßwd".replace("ß", "ss")),
+        *("login-pwd", "passcode", "paßwd".replace("ß", "ss"), "pass_word", "pass-word"),
+        *("apikey", "api_key", "X-API-Key", "private_key", "access.key", "jwt", "otp", "cvv"),
+        *("authorization", "mypwd1", "password2", "token_1"),
     ],
 )
 def test_these_names_are_of_secrets(name):
@@ -24,7 +26,20 @@ def test_these_names_are_of_secrets(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["id", "title", "email", "username", "pass", "tokenize", "secretary", "compass", "", "пароль"],
+    [
+        "id",
+        "title",
+        "email",
+        "username",
+        "pass",
+        "tokenize",
+        "secretary",
+        "compass",
+        "",
+        "пароль",
+        "author",
+        "cotp1x",
+    ],
 )
 def test_these_are_not(name):
     assert not is_secret(name)
