@@ -15,6 +15,8 @@ from storepipe_dagster.io_managers.lake import PASSING
 
 OWN_ERROR = "storepipe_dagster."
 CHECK_FAILED = "DagsterAssetCheckFailedError"
+INTERRUPTION = "DagsterExecutionInterruptedError"
+INTERRUPTED = "It was interrupted."
 # By the name of the class: the network's, delta-rs's when another commit came first, and Dagster's
 # for a process that was told to end.
 PASSING_CLASSES = {
@@ -26,7 +28,7 @@ PASSING_CLASSES = {
     "ConnectionError",
     "ConnectionRefusedError",
     "ConnectionResetError",
-    "DagsterExecutionInterruptedError",
+    INTERRUPTION,
     "TimeoutError",
 }
 
@@ -50,6 +52,8 @@ def cause(error: SerializableErrorInfo | None, file_limit: int | None = None) ->
     found = cause_of(error)
     if found is None or is_check(error):
         return None
+    if found.cls_name == INTERRUPTION:
+        return INTERRUPTED
     message = found.message.strip()
     told = message.split(": ", 1)[-1] if message.startswith(OWN_ERROR) else message
     return local_disks.with_remedy(open_files.with_remedy(told, file_limit))

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.events import RunFailureReason
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -36,6 +37,7 @@ DEFINITIONS = "storepipe_dagster.definitions"
 WARNING = 30
 NOT_RUN = "Dependencies for step"
 LINK = "databricks_run"  # in ``resources.databricks``, which is slow to import
+INTERRUPTION = RunFailureReason.UNEXPECTED_TERMINATION
 CAPTURES = "raw"  # the group of what calls the API
 
 
@@ -51,6 +53,7 @@ class Progress:
     steps: int
     rows: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    was_interrupted: bool = False  # by Ctrl-C, or SIGTERM
     _done: int = 0
     _made: dict[str, list[str]] = field(default_factory=dict)
 
@@ -70,6 +73,8 @@ class Progress:
             self._up_for_retry(event)
         elif event.is_step_failure:
             self._failed(event)
+        elif event.is_run_failure:
+            self.was_interrupted = event.job_failure_data.failure_reason is INTERRUPTION
         elif event.is_engine_event and LINK in event.engine_event_data.metadata:
             self.tell(f"        {event.message}")
 
@@ -116,8 +121,9 @@ class Progress:
     def _failed(self, event: dg.DagsterEvent) -> None:
         self._done += 1
         step = (event.step_key or "").replace("__", "/")
-        self.tell(f"[{self._done:>2}/{self.steps}] {step} FAILED")
         message = failures.cause(event.step_failure_data.error, open_files.limit())
+        how = "interrupted" if message == failures.INTERRUPTED else "FAILED"
+        self.tell(f"[{self._done:>2}/{self.steps}] {step} {how}")
         if message is not None and not any(told.endswith(message) for told in self.problems):
             self.problems.append(f"{step}: {message}")
 
@@ -226,6 +232,9 @@ def _execute(
     with failure_recorded(instance, run, tell):
         for _ in execute_run_iterator(job, run, instance):
             pass
+    if progress.was_interrupted:
+        tell("What is finished is complete: run the same command again for the rest.")
+        raise KeyboardInterrupt
     finished = instance.get_run_by_id(run_id)
     if (finished is None or not finished.is_success) and not progress.problems:
         progress.problems.append(

@@ -12,6 +12,7 @@ from azure.core.exceptions import (
     HttpResponseError,
     ServiceRequestError,
 )
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 
@@ -47,6 +48,13 @@ def logged(error):
         inner = serializable_error_info_from_exc_info(info)
     message = "dagster._core.errors.DagsterExecutionStepExecutionError: Error occurred\n"
     return SerializableErrorInfo(message, [], "DagsterExecutionStepExecutionError", cause=inner)
+
+
+def test_an_interruption_is_one_in_words():
+    error = logged(DagsterExecutionInterruptedError())
+
+    assert failures.cause(error) == "It was interrupted."
+    assert failures.passes(error)
 
 
 def own(name):

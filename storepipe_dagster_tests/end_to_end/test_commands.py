@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import signal
 
 import pytest
 import requests
@@ -186,6 +187,25 @@ def test_the_run_of_a_process_that_is_gone_is_closed_by_the_next(demo, monkeypat
         closed = instance.get_run_by_id(gone.run_id)
     assert closed.status is dg.DagsterRunStatus.FAILURE
     assert closed.tags["dagster/will_retry"] == "false"  # only a person runs a command again
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_what_to_do_and_the_next_makes_the_rest(demo, number):
+    home, _ = demo
+    days = ("--from", "2020-01-01", "--to", "2020-01-08")
+    process = home.start("run", *days, "--offline", "--select", "group:mysql")
+    for line in process.stderr:
+        if line.startswith("[ 1/"):
+            break
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert errors.endswith(
+        "What is finished is complete: run the same command again for the rest.\n\nInterrupted.\n"
+    )
+    assert "Traceback" not in errors
+    home.run("2020-01-01", "2020-01-08", "--offline", "--select", "group:mysql")
 
 
 def test_sales_alone_are_made_without_the_rejected_table_and_say_so(demo, new_home):

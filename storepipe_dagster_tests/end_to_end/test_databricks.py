@@ -172,10 +172,10 @@ def test_all_of_the_graph_gives_on_databricks_what_it_gives_on_a_laptop(databric
     assert names_of(launched) == [
         (
             "storepipe refined/customer_cohorts + refined/customer_segments"
-            " + refined/sales_by_category + refined/sales_by_city + refined/sales_by_product"
-            " all days"
+            " + refined/product_affinity + refined/sales_by_category + refined/sales_by_city"
+            " + refined/sales_by_product all days"
         ),
-        "storepipe refined/product_affinity all days",
+        ("storepipe refined/sales_by_cart + refined/sales_by_product_day 2020-01-01 to 2020-01-04"),
         "storepipe refined/sales_by_day 2020-01-01 to 2020-01-04",
     ]
 

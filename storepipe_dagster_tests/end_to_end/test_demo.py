@@ -20,7 +20,7 @@ def test_the_demo_succeeds_and_says_where_to_look(demo):
 def test_every_step_is_told_with_its_rows(demo):
     _, done = demo
     steps = [line for line in done.stderr.splitlines() if line.startswith("[")]
-    assert len(steps) == 20
+    assert len(steps) == 21
     assert any("trusted/sales" in line and line.endswith("rows") for line in steps)
 
 
@@ -34,10 +34,12 @@ def test_every_table_of_the_contract_is_there(demo):
         "refined.customer_cohorts",
         "refined.customer_segments",
         "refined.product_affinity",
+        "refined.sales_by_cart",
         "refined.sales_by_category",
         "refined.sales_by_city",
         "refined.sales_by_day",
         "refined.sales_by_product",
+        "refined.sales_by_product_day",
         "trusted.product_prices",
         "trusted.rejected_sales",
         "trusted.sales",

@@ -13,7 +13,10 @@ from storepipe_dagster_tests.end_to_end.commands import Home
 CAPTURES = ("raw/products/*", "raw/users/*", "raw/carts/*")
 FIRST, LAST = "2020-01-01", "2020-01-03"
 TO_SALES = ("--select", "not group:refined")
-TO_DAYS = ("--select", 'not group:refined or key:"refined/sales_by_day"')
+TO_DAYS = (
+    "--select",
+    'not group:refined or key:"refined/sales_by_cart" or key:"refined/sales_by_day"',
+)
 HAT = {"id": 1, "title": "Hat", "price": 10, "category": "clothing", "description": "warm"}
 CUP = {"id": 2, "title": "Cup", "price": 4.5, "category": "home", "description": "blue"}
 USERS = [{"id": 7, "address": {"city": "rome"}}]

@@ -22,7 +22,9 @@ WITH_DAYS = [
     "raw/relational/carts",
     "trusted/rejected_sales",
     "trusted/sales",
+    "refined/sales_by_cart",
     "refined/sales_by_day",
+    "refined/sales_by_product_day",
 ]
 
 
@@ -64,7 +66,8 @@ def gap(first_day, tmp_path_factory):
     _, home = first_day
     copy = shutil.copytree(home.path, tmp_path_factory.mktemp("gap") / "home")
     home = replace(home, path=copy)
-    home.run(DAYS[2], DAYS[2], "--select", 'not group:refined or key:"refined/sales_by_day"')
+    by_day = " or ".join(f'key:"{key}"' for key in WITH_DAYS if key.startswith("refined/"))
+    home.run(DAYS[2], DAYS[2], "--select", f"not group:refined or {by_day}")
     return home
 
 
