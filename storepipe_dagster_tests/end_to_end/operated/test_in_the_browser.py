@@ -169,6 +169,8 @@ def test_why_revenue_is_low_is_found_by_clicking(dagster, days, numbers, browser
     browser.click(days[-1])
     browser.sees(f"{days[-1]} Materialized", "carts", "revenue", numbers["revenue"])
     browser.click("Overview")
+    browser.click("refined / sales_by_cart")
+    browser.sees("Each sold cart")
     browser.click("trusted / sales")
     browser.sees("Every cart line that could be sold")
     browser.click("Checks")
