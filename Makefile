@@ -15,10 +15,10 @@ LOCK := uv pip compile pyproject.toml --extra production --universal --python-ve
 DEVELOPERS_LOCK := uv pip compile pyproject.toml --extra dev --extra production --universal \
 	--python-version 3.10 --constraint requirements.lock --no-emit-index-url --generate-hashes \
 	--no-header --quiet -o requirements-dev.lock
-# Databricks runtime 18 LTS; its library lists know no hashes and no markers.
+# Databricks runtime 18 LTS, whose library lists know no markers.
 CLUSTER_LOCK := uv pip compile --group pyproject.toml:cluster --constraint requirements.lock \
 	--python-version 3.12 --python-platform x86_64-unknown-linux-gnu --no-emit-index-url \
-	--no-header --no-annotate --quiet -o storepipe_dagster/resources/databricks/cluster.lock
+	--generate-hashes --no-header --no-annotate --quiet -o storepipe_dagster/resources/databricks/cluster.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help install developers cluster demo servers test test-slow test-all coverage dev bench lint format lock clean

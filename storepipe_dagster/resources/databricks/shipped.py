@@ -5,6 +5,7 @@ Python and Spark are the cluster's own.
 """
 
 import io
+import re
 import zipfile
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import storepipe_dagster
 
 PACKAGE = Path(storepipe_dagster.__file__).parent
+PIN = re.compile(r"^[^\s#]+==[^\s;]+", re.MULTILINE)
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same code makes the same zip
 
 
@@ -33,10 +35,10 @@ def _is_no_code(name: str) -> bool:
 
 
 def requirements() -> str:
-    """The pinned libraries, a line each: a requirements file."""
+    """The pinned libraries with their hashes: a requirements file."""
     return files("storepipe_dagster.resources.databricks").joinpath("cluster.lock").read_text()
 
 
 def libraries() -> list[dict[str, Any]]:
-    """The pinned libraries, as Databricks' Jobs API lists them one by one."""
-    return [{"pypi": {"package": pin}} for pin in requirements().split()]
+    """The pinned libraries, as Databricks' Jobs API lists them one by one: without hashes."""
+    return [{"pypi": {"package": pin}} for pin in PIN.findall(requirements())]

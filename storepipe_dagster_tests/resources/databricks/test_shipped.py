@@ -62,6 +62,15 @@ def test_each_library_is_pinned_to_the_version_of_the_lock_file():
     assert [pin for pin in ours if pin not in pins] == []
 
 
+def test_the_file_of_the_libraries_has_a_hash_for_each_and_no_download_address():
+    text = shipped.requirements()
+    entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
+
+    assert len(entries) == len(libraries()) > 50
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in text
+
+
 def test_the_cluster_gets_all_that_its_group_needs_and_nothing_else():
     project = tomli.loads((ROOT / "pyproject.toml").read_text())
     names = {library["pypi"]["package"].split("==")[0] for library in libraries()}
