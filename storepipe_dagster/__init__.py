@@ -13,8 +13,8 @@ Services that every layer shares: ``resources`` (the API, the database, Spark), 
 (whose turn it is), ``patience`` (what waits at night), ``automation`` (what follows what),
 ``history`` (what the lake's tables were), ``ahead`` (what a thread makes meanwhile).
 Orchestration on top: ``definitions``, ``graph``, ``rule_checks`` (a rule as a query),
-``check_queries``, ``jobs``, ``schedules``, ``sensors`` (which tell ``messages``),
-``runs`` (which take ``turns``), ``standing`` (what is failed
+``jobs``, ``schedules``, ``sensors`` (which tell ``messages``),
+``runs`` (which take ``turns`` and keep ``leases``), ``standing`` (what is failed
 or missing), ``failures`` (what passes), ``instance``, ``run_launcher``, ``cli``.
 ``process`` (what each process begins with), ``webserver`` (Dagster's, behind a guard), ``dev``.
 ``store`` is an embedded Fake Store compatible server, for demos and tests.

@@ -4,8 +4,7 @@ import gc
 
 import dagster as dg
 
-from storepipe_dagster.check_queries import expect_known_tables
-from storepipe_dagster.graph import ASSETS, CHECKS, GRAPH, RULES
+from storepipe_dagster.graph import ASSETS, CHECKS
 from storepipe_dagster.jobs import JOBS
 from storepipe_dagster.leases import leasing_executor
 from storepipe_dagster.process import prepare_process
@@ -19,7 +18,6 @@ from storepipe_dagster.standing_checks import standing_checks
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The asset graph on the resources of the deployment that the settings name."""
-    expect_known_tables(RULES, GRAPH.get_all_asset_keys())
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=[*CHECKS, standing_checks],

@@ -14,7 +14,6 @@ PACKAGE = "storepipe_dagster"
 FOLDER = Path(__file__).parents[1] / PACKAGE
 LAYERS = ("raw", "mysql", "relational", "trusted", "refined")
 ON_TOP = (
-    "check_queries",
     "graph",
     "jobs",
     "schedules",

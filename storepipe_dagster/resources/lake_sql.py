@@ -39,6 +39,7 @@ WRITES_FILES = re.compile(r"\b(copy|export)\b", re.IGNORECASE)
 NO_TABLE = re.compile(r"Catalog Error: Table with name (.+) does not exist!")
 PARAMETER = re.compile(r"\$[a-z_]\w*")
 TABLE = re.compile(rf"\b({'|'.join(SCHEMAS)})\.\"?(\w+)", re.IGNORECASE)
+ALIAS = re.compile(r' AS ("[^"]*"|\w+)$')  # which DuckDB gives together with the name
 # Functions and statements that look at all tables, or at one that is not named with its schema.
 OF_THE_CATALOG = re.compile(
     r"\b(duckdb_\w+|information_schema|pragma\w*|show|describe|use)\b", re.IGNORECASE
@@ -226,7 +227,7 @@ def named_tables(parser: duckdb.DuckDBPyConnection, queries: Sequence[str]) -> s
             return None
         try:
             names = [
-                tuple(part.strip('"').lower() for part in name.split(".")[-2:])
+                tuple(part.strip('"').lower() for part in ALIAS.sub("", name).split(".")[-2:])
                 for statement in parser.extract_statements(PARAMETER.sub("NULL", query))
                 for name in parser.get_table_names(statement.query, qualified=True)
             ]

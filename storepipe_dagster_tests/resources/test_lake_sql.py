@@ -327,6 +327,11 @@ def test_a_check_shows_some_of_the_rows_that_break_its_rule(lake):
         ("USE trusted; FROM sales", None),
         ("FROM sales", None),
         ("selec", None),
+        (
+            'FROM trusted.sales AS s, "trusted"."Prices" day',
+            {("trusted", "sales"), ("trusted", "prices")},
+        ),
+        ('FROM trusted.sales AS "a.b"', {("trusted", "sales")}),
     ],
 )
 def test_the_tables_that_a_query_names(query, tables):
