@@ -1,7 +1,5 @@
 """Everything that Dagster loads: the asset graph, its checks, jobs, schedules and resources."""
 
-import gc
-
 import dagster as dg
 
 from storepipe_dagster.graph import ASSETS, CHECKS
@@ -34,7 +32,3 @@ defs = build_definitions(read_settings())
 
 # Code servers and run workers begin here.
 prepare_process()
-
-# What is loaded by now is kept to the end. Python's collector would look through all of it each
-# time that some records have been read, which took longer than to read them.
-gc.freeze()

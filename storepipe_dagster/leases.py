@@ -8,6 +8,7 @@ A run of a command also holds the lock of its home: who shares that home knows a
 process is gone.
 """
 
+import gc
 import signal
 import threading
 import time
@@ -147,6 +148,9 @@ class LeasingExecutor(InProcessExecutor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterable[Any]:  # type: ignore[override]
         """Execute the steps as the parent does."""
+        # What is loaded by now is kept to the end. Python's collector would look through all of it
+        # each time that some records have been read, which took longer than to read them.
+        gc.freeze()
         with lease(plan_context.instance, plan_context.run_id):
             yield from super().execute(plan_context, execution_plan)
 

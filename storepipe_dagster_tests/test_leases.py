@@ -1,5 +1,6 @@
 """Tests of `storepipe_dagster.leases`: which runs are alive, and what becomes of the others."""
 
+import gc
 import subprocess
 import sys
 import time
@@ -231,6 +232,13 @@ def test_an_instance_that_is_away_for_a_while_does_not_end_the_run(instance, hom
 
     assert result.success
     assert len(asked) >= 3
+
+
+def test_what_is_loaded_before_a_run_is_not_looked_through_by_the_collector(instance, home):
+    seen = []
+    run_of(instance, lambda _: seen.append(gc.get_freeze_count()))
+
+    assert seen[0] > 100_000
 
 
 def test_all_jobs_have_the_executor_that_keeps_a_lease():
