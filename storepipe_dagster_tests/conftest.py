@@ -2,8 +2,13 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
+
+# A script starts what is in the background without it; tests send it, and processes inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Where a write need not wait for a disk, if there is room: databases wait a quarter of the time.
 MEMORY, ROOM = Path("/dev/shm"), 6 << 30
