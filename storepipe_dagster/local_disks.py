@@ -66,7 +66,7 @@ REMEDIES = {
     Condition.READ_ONLY: "A folder is read-only. Allow writing there, then run again.",
     Condition.LOCKED: "Another process held a lock for too long. Let it end, then run again.",
 }
-LEAST_BYTES = 2**20  # less is full: SQLite needs some of it for a single row
+LEAST_BYTES = 4 * 2**20  # less is full: SQLite needs some, and a run gives its reserve back
 LOCKS = Path("/proc/locks")
 
 
