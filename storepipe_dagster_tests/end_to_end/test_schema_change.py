@@ -180,7 +180,7 @@ def test_an_intended_change_is_rolled_out_by_the_run_that_the_error_names(home):
         "Materialise all of its days in one run: storepipe run --from 2020-01-01 "
         "--to 2020-01-02 --select 'key:\"trusted/sales\"+'"
     ) in refused.stderr
-    downstream = home.command("run", *one_day[:4], "--select", 'key:"refined/sales_by_city"')
+    downstream = home.command("run", *one_day[:4], "--select", 'key:"refined/sales_by_cart"')
     assert "trusted/sales differs from its contract in revenue" in downstream.stderr
 
     done = home.run("2020-01-01", "2020-01-02", "--select", 'key:"trusted/sales"+')
