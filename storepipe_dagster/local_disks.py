@@ -44,7 +44,8 @@ OF_SQLITE = {
     5: Condition.LOCKED,  # SQLITE_BUSY
     6: Condition.LOCKED,
     8: Condition.READ_ONLY,
-    10: Condition.UNUSABLE,  # SQLITE_IOERR, which a full disk is where shared memory is made
+    4874: Condition.FULL,  # SQLITE_IOERR_SHMSIZE: no room for the index of a log
+    10: Condition.UNUSABLE,  # SQLITE_IOERR, of which older Pythons do not tell more
     13: Condition.FULL,
     14: Condition.UNUSABLE,  # SQLITE_CANTOPEN, which a read-only disk is
 }
@@ -111,7 +112,9 @@ def condition_of(error: BaseException) -> Condition | None:
     """What an error says of a disk: by its number, or by the text of one that it repeats."""
     if isinstance(error, sqlite3.Error):
         number = getattr(error, "sqlite_errorcode", None)  # Python 3.10 has none
-        return OF_SQLITE.get(SQLITE_TEXTS.get(str(error), 0) if number is None else number & 0xFF)
+        if number is None:
+            number = SQLITE_TEXTS.get(str(error), 0)
+        return OF_SQLITE.get(number) or OF_SQLITE.get(number & 0xFF)
     if isinstance(error, OSError) and error.errno in OF_SYSTEM:
         return OF_SYSTEM[error.errno]
     return _condition_in(str(error))

@@ -27,6 +27,7 @@ def test_it_ends_by_sigterm_where_a_script_started_it_in_the_background(tmp_path
         next(line for line in process.stdout if "Serving dagster-webserver" in line)
         process.terminate()
         process.communicate(timeout=30)
+        assert process.returncode is not None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

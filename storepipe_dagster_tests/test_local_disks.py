@@ -52,6 +52,14 @@ def held(tmp_path):
         process.communicate()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 does not tell the number")
+def test_no_room_for_the_index_of_a_log_is_a_full_disk_whatever_is_free_by_now(tmp_path):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+
+    assert explained(error, [tmp_path]).condition is Condition.FULL
+
+
 # --- what an error says -----------------------------------------------------------------------
 
 
